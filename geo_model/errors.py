@@ -1,0 +1,29 @@
+"""The errors that a user can cause, each carrying one sentence to show them."""
+
+
+class GeoModelError(Exception):
+    """A mistake in what was given to the tool; its text is one sentence that says what, where and what to do."""
+
+
+class PartitioningError(GeoModelError):
+    """A partition CSV or a set of cells that cannot be used."""
+
+
+class PhotoError(GeoModelError):
+    """A photo that cannot be read."""
+
+
+class ModelFolderError(GeoModelError):
+    """A model folder with a missing, damaged or mismatching part."""
+
+
+class TableError(GeoModelError):
+    """A table of photos or coordinates that cannot be used."""
+
+
+class DeviceError(GeoModelError):
+    """A device or precision that this machine does not have."""
+
+
+class ConfigError(GeoModelError):
+    """A training configuration with a wrong key or value."""

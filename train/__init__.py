@@ -1,0 +1,1 @@
+"""From photo tables to a model folder: partitioning, labels, training, export."""
