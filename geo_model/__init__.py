@@ -17,7 +17,7 @@ _EXPORTS = {
     "PhotoFailure": "predict",
     "Prediction": "predict",
     "Region": "predict",
-    "evaluate": "evaluate",
+    "evaluate": "evaluation",
     "five_crop": "crops",
     "great_circle_km": "sphere",
     "load": "predict",

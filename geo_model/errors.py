@@ -2,7 +2,7 @@
 
 
 class GeoModelError(Exception):
-    """A mistake in what was given to the tool; its text is one sentence that says what, where and what to do."""
+    """A mistake in what was given; its text is one sentence: what was wrong, where, what to do."""
 
 
 class PartitioningError(GeoModelError):
