@@ -1,0 +1,211 @@
+"""From logits to cell probabilities, from those to one answer and to credible regions.
+
+Shapes: N photos, V crops a photo, C, M and F cells of the coarse, middle and fine partitioning.
+Probabilities are float32 in [0, 1] and sum to 1 over the cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geo_model.cells import Hierarchy
+from geo_model.sphere import chord_of_km, unit_vectors
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+CropReduction = Literal["mean", "max"]
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Calibration: logits of each head are divided by its temperature before the softmax.
+
+    The product of three levels counts the same evidence three times, so it has a temperature of its own.
+    After Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+    """
+
+    coarse: float = 1.0
+    middle: float = 1.0
+    fine: float = 1.0
+    hierarchy: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"temperature {name} is {value}; it must be a number above 0")
+
+    @property
+    def of_levels(self) -> tuple[float, float, float]:
+        """The temperatures of the coarse, middle and fine head."""
+        return self.coarse, self.middle, self.fine
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How one cell is chosen from the probabilities of the fine cells.
+
+    `argmax` takes the most probable cell. `mass` takes the cell with the most probability within `radius_km`
+    of it (great-circle distance between the cells' mean coordinates): better at hundreds of kilometres, worse
+    at tens.
+    """
+
+    rule: Literal["argmax", "mass"] = "argmax"
+    radius_km: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.rule not in ("argmax", "mass"):
+            raise ValueError(f"decoding rule {self.rule!r} is unknown; use 'argmax' or 'mass'")
+        if self.rule == "mass" and not (np.isfinite(self.radius_km) and self.radius_km > 0):
+            raise ValueError(f"decoding radius_km is {self.radius_km}; rule 'mass' needs one above 0")
+
+
+def reduce_crops(
+    logits: Sequence[Tensor], temperature: Temperature, crops: CropReduction = "mean"
+) -> tuple[Tensor, ...]:
+    """Cell probabilities of each level from the logits of each crop.
+
+    Args:
+        logits: One tensor (N, V, cells) per level, coarse first.
+        temperature: Divides the logits.
+        crops: `mean` averages the crops' softmaxes; `max` takes the largest of each cell and renormalises,
+            as the paper's code did before showing none of it.
+
+    Returns:
+        One float32 tensor (N, cells) per level.
+    """
+    reduced = []
+    for level_logits, level_temperature in zip(logits, temperature.of_levels, strict=True):
+        softmaxes = torch.softmax(level_logits.float() / level_temperature, dim=-1)
+        if crops == "mean":
+            reduced.append(softmaxes.mean(dim=1))
+        elif crops == "max":
+            largest = softmaxes.amax(dim=1)
+            reduced.append(largest / largest.sum(dim=-1, keepdim=True))
+        else:
+            raise ValueError(f"crops is {crops!r}; use 'mean' or 'max'")
+    return tuple(reduced)
+
+
+def hierarchy_product(
+    probabilities: Sequence[Tensor], ancestors: Tensor, hierarchy_temperature: float = 1.0
+) -> Tensor:
+    """Probability of each fine cell from all three levels.
+
+    p(f) is proportional to (product over levels l of p_l(ancestor of f in l)) ** (1 / temperature):
+    equation 3 of the ECCV 2018 paper, with a temperature.
+
+    Args:
+        probabilities: One tensor (N, cells) per level, coarse first.
+        ancestors: int64 (F, 3), `Hierarchy.ancestors`.
+        hierarchy_temperature: 1 gives the paper's product.
+
+    Returns:
+        float32 (N, F).
+    """
+    # Sums of logarithms: three small float32 probabilities multiplied would underflow to 0.
+    tiny = torch.finfo(torch.float32).tiny
+    log_product = sum(
+        p.float().clamp_min(tiny).log()[:, ancestors[:, column]] for column, p in enumerate(probabilities)
+    )
+    assert isinstance(log_product, Tensor)
+    return torch.softmax(log_product / hierarchy_temperature, dim=-1)
+
+
+def credible_regions(product: Tensor, share: float) -> Tensor:
+    """Smallest set of cells that holds at least `share` of the probability.
+
+    Args:
+        product: Probabilities (N, F).
+        share: In (0, 1].
+
+    Returns:
+        bool (N, F), at least one cell a row; among equal probabilities the lower class comes first.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}; a credible region needs one above 0 and at most 1")
+    ordered, order = torch.sort(product, dim=-1, descending=True, stable=True)
+    before = torch.cumsum(ordered.double(), dim=-1) - ordered.double()
+    return torch.zeros_like(product, dtype=torch.bool).scatter_(-1, order, before < share)
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What the logits of N photos say.
+
+    Attributes:
+        levels: Probabilities of each level, coarse first, float32 (N, cells).
+        product: Probabilities of the fine cells from all levels, float32 (N, F).
+        classes: The fine class answered, int64 (N,).
+    """
+
+    levels: tuple[Tensor, ...]
+    product: Tensor
+    classes: Tensor
+
+
+class Decoder:
+    """From logits to the answer: the one way that prediction, validation and evaluation take.
+
+    Args:
+        hierarchy: The three partitionings.
+        temperature: Calibration of the heads and of their product.
+        decoding: How the answer is chosen.
+    """
+
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        temperature: Temperature = Temperature(),  # noqa: B008 - frozen
+        decoding: Decoding = Decoding(),  # noqa: B008 - frozen
+    ) -> None:
+        self.temperature = temperature
+        self.decoding = decoding
+        self._fine = hierarchy.fine
+        self._ancestors = torch.from_numpy(np.ascontiguousarray(hierarchy.ancestors))
+        self._neighbours: csr_array | None = None
+
+    def decode(self, logits: Sequence[Tensor], crops: CropReduction = "mean") -> Decoded:
+        """All steps after the network.
+
+        Args:
+            logits: One tensor (N, V, cells) per level, coarse first, on any device.
+            crops: See `reduce_crops`.
+        """
+        levels = reduce_crops(logits, self.temperature, crops)
+        product = hierarchy_product(levels, self._ancestors.to(levels[0].device), self.temperature.hierarchy)
+        return Decoded(levels, product, self.classes(product))
+
+    def classes(self, product: Tensor) -> Tensor:
+        """The fine class answered for each photo, int64 (N,), from probabilities (N, F)."""
+        if self.decoding.rule == "argmax":
+            return product.argmax(dim=-1)
+        if self._neighbours is None:
+            self._neighbours = _neighbourhoods(
+                self._fine.latitudes, self._fine.longitudes, self.decoding.radius_km
+            )
+        mass = torch.from_numpy(self._neighbours @ product.float().cpu().numpy().T).T.to(product.device)
+        # Many cells near one peak hold almost the same mass; rounding must not choose among them.
+        best = mass.amax(dim=-1, keepdim=True)
+        return torch.where(mass >= best - 1e-5, product, -1.0).argmax(dim=-1)
+
+
+def _neighbourhoods(
+    latitudes: NDArray[np.float64], longitudes: NDArray[np.float64], radius_km: float
+) -> csr_array:
+    """Sparse (F, F) float32 matrix with 1 where two cells' mean coordinates are within the radius (km)."""
+    from scipy.sparse import csr_array, identity
+    from scipy.spatial import cKDTree
+
+    count = len(latitudes)
+    tree = cKDTree(unit_vectors(latitudes, longitudes))
+    pairs = tree.query_pairs(chord_of_km(radius_km), output_type="ndarray")
+    upper = csr_array((np.ones(len(pairs), np.float32), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return csr_array(upper + upper.T + identity(count, np.float32, "csr"))

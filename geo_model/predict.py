@@ -1,0 +1,364 @@
+"""Photos in, predictions out: photo → crops → logits → cell probabilities → place."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import BinaryIO, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from geo_model.cells import LEVELS, Hierarchy, Level
+from geo_model.crops import five_crop, normalise
+from geo_model.decoding import CropReduction, Decoded, Decoder, credible_regions
+from geo_model.errors import DeviceError, ModelFolderError, PhotoError
+from geo_model.images import photo_name, read_image
+from geo_model.model_folder import ModelFolder, find_model, read_model_folder
+from geo_model.network import GeoNetwork
+from geo_model.places import Place, nearest_places
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
+PhotoInput: TypeAlias = Source | tuple[str, Source]
+"""A photo: path, encoded bytes, binary file or PIL image, alone or as (name, source)."""
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+_BATCH_SIZES = {"cpu": 8, "cuda": 64}
+_READERS = max(1, min(8, (os.cpu_count() or 2) // 2))
+
+
+@dataclass(frozen=True)
+class PhotoFailure:
+    """A photo that could not be read, with the sentence that says why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One cell in a ranking.
+
+    Attributes:
+        rank: 1 is the most probable.
+        level: The level of the cell; None in a ranking of fine cells by the hierarchy's product.
+        class_index: Row of the cell in its partitioning.
+        token: S2 token.
+        probability: In [0, 1].
+        latitude: Degrees, of the mean coordinate of the cell's photos.
+        longitude: Degrees, likewise.
+        place: Nearest populated place.
+    """
+
+    rank: int
+    level: Level | None
+    class_index: int
+    token: str
+    probability: float
+    latitude: float
+    longitude: float
+    place: Place
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A credible region: the smallest set of fine cells that holds a share of the probability.
+
+    Attributes:
+        share: The share asked for, in (0, 1].
+        classes: Fine classes, most probable first, int64.
+        probability: What they hold, at least `share`.
+        area_km2: Their area in km².
+    """
+
+    share: float
+    classes: NDArray[np.int64]
+    probability: float
+    area_km2: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Where a photo was taken, and how sure that is.
+
+    Attributes:
+        name: Of the photo.
+        class_index: The fine class answered.
+        levels: Probabilities of each head, float32 (cells of that level,), in [0, 1].
+        product: Probabilities of the fine cells from all three levels, float32 (F,).
+        hierarchy: The partitionings that the classes belong to.
+    """
+
+    name: str
+    class_index: int
+    levels: dict[Level, NDArray[np.float32]]
+    product: NDArray[np.float32]
+    hierarchy: Hierarchy
+
+    @property
+    def latitude(self) -> float:
+        """Degrees."""
+        return float(self.hierarchy.fine.latitudes[self.class_index])
+
+    @property
+    def longitude(self) -> float:
+        """Degrees."""
+        return float(self.hierarchy.fine.longitudes[self.class_index])
+
+    @property
+    def probability(self) -> float:
+        """Of the fine cell answered, from all three levels."""
+        return float(self.product[self.class_index])
+
+    @cached_property
+    def place(self) -> Place:
+        """The populated place nearest to the answer."""
+        return nearest_places([self.latitude], [self.longitude])[0]
+
+    def probabilities(self, level: Level | None = None) -> NDArray[np.float32]:
+        """Probabilities of one head's cells, or of the fine cells from all levels (None)."""
+        return self.product if level is None else self.levels[level]
+
+    def point(self, level: Level | None = None) -> tuple[float, float]:
+        """Latitude and longitude, in degrees, of one head's most probable cell, or of the answer (None)."""
+        if level is None:
+            return self.latitude, self.longitude
+        partitioning, best = self.hierarchy[level], int(self.levels[level].argmax())
+        return float(partitioning.latitudes[best]), float(partitioning.longitudes[best])
+
+    def top(self, k: int = 5, level: Level | None = None) -> list[Candidate]:
+        """The k most probable cells of one head, or the k most probable fine cells from all levels (None).
+
+        The answer need not be the first of them: a model may answer the cell with the most probability
+        around it (see `decoding.Decoding`).
+        """
+        probabilities = self.probabilities(level)
+        partitioning = self.hierarchy[level or Level.FINE]
+        classes = np.argsort(-probabilities, kind="stable")[: max(k, 0)]
+        places = nearest_places(partitioning.latitudes[classes], partitioning.longitudes[classes])
+        return [
+            Candidate(
+                rank=rank,
+                level=level,
+                class_index=int(index),
+                token=partitioning.tokens[index],
+                probability=float(probabilities[index]),
+                latitude=float(partitioning.latitudes[index]),
+                longitude=float(partitioning.longitudes[index]),
+                place=place,
+            )
+            for rank, (index, place) in enumerate(zip(classes, places, strict=True), start=1)
+        ]
+
+    def region(self, share: float = 0.9) -> Region:
+        """The credible region of a share of the probability.
+
+        Raises:
+            ValueError: The share is not in (0, 1].
+        """
+        mask = credible_regions(torch.from_numpy(self.product)[None], share)[0].numpy()
+        classes = np.flatnonzero(mask)
+        classes = classes[np.argsort(-self.product[classes], kind="stable")]
+        return Region(
+            share=share,
+            classes=classes,
+            probability=float(self.product[classes].sum(dtype=np.float64)),
+            area_km2=float(self.hierarchy.fine.areas_km2[classes].sum()),
+        )
+
+
+class Model:
+    """A model folder, loaded onto a device and ready to predict; made by `load`."""
+
+    def __init__(self, folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> None:
+        self.path = folder.path
+        self.spec = folder.spec
+        self.hierarchy = folder.hierarchy
+        self.device = device
+        self.dtype = dtype
+        self.decoder = Decoder(self.hierarchy, self.spec.temperature, self.spec.decoding)
+        network = GeoNetwork(self.spec.backbone, self.spec.class_counts)
+        _load_weights(network, folder)
+        self.network = network.eval().to(device=device, dtype=dtype, memory_format=torch.channels_last)
+
+    def predict(
+        self,
+        photos: Iterable[PhotoInput] | PhotoInput,
+        *,
+        batch_size: int | Literal["auto"] = "auto",
+        crops: CropReduction | None = None,
+    ) -> list[Prediction]:
+        """Locate photos.
+
+        Args:
+            photos: One photo, or an iterable of photos: path, encoded bytes, binary file, PIL image, or
+                (name, any of these).
+            batch_size: Photos that go through the network together; does not change the answers.
+            crops: `mean` or `max` over the five crops; None takes what the model was measured with.
+
+        Raises:
+            PhotoError: A photo cannot be read. Use `stream` to go on with the others.
+        """
+        predictions = []
+        for result in self.stream(photos, batch_size=batch_size, crops=crops):
+            if isinstance(result, PhotoFailure):
+                raise PhotoError(result.reason)
+            predictions.append(result)
+        return predictions
+
+    def stream(
+        self,
+        photos: Iterable[PhotoInput] | PhotoInput,
+        *,
+        batch_size: int | Literal["auto"] = "auto",
+        crops: CropReduction | None = None,
+    ) -> Iterator[Prediction | PhotoFailure]:
+        """Locate any number of photos in constant memory, in their order; takes what `predict` takes.
+
+        Yields:
+            A prediction, or a failure that names the photo and says why it could not be read.
+        """
+        size = _BATCH_SIZES.get(self.device.type, 8) if batch_size == "auto" else int(batch_size)
+        if size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be 1 or more")
+        inputs = iter([photos] if _is_one_photo(photos) else photos)  # type: ignore[arg-type, list-item]
+        readers = ThreadPoolExecutor(_READERS, thread_name_prefix="photo-reader")
+        try:
+            pending: deque[Future[tuple[str, Tensor | PhotoFailure]]] = deque()
+            numbered = enumerate(inputs, start=1)
+            while True:
+                # One batch ahead of the network, so that decoding and computing overlap.
+                for number, photo in islice(numbered, 2 * size - len(pending)):
+                    pending.append(readers.submit(self._read, photo, number))
+                if not pending:
+                    return
+                batch = [pending.popleft().result() for _ in range(min(size, len(pending)))]
+                yield from self._predict_batch(batch, crops)
+        finally:  # also when the caller stops early: what was not begun is not read
+            readers.shutdown(wait=True, cancel_futures=True)
+
+    @torch.inference_mode()
+    def logits(self, crops: Tensor) -> tuple[Tensor, ...]:
+        """Coarse, middle and fine logits, float32 (N, V, cells), of uint8 crops (N, V, 3, S, S)."""
+        count, views = crops.shape[:2]
+        flat = crops.flatten(0, 1).to(self.device, non_blocking=True)
+        pixels = normalise(flat, self.spec.crop_rule, self.dtype)
+        outputs = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        return tuple(output.float().unflatten(0, (count, views)) for output in outputs)
+
+    def decode(self, crops: Tensor, reduction: CropReduction | None = None) -> Decoded:
+        """Probabilities and answers for uint8 crops (N, V, 3, S, S)."""
+        return self.decoder.decode(self.logits(crops), reduction or self.spec.crops)
+
+    def _read(self, photo: PhotoInput, number: int) -> tuple[str, Tensor | PhotoFailure]:
+        name, source = photo if isinstance(photo, tuple) else (None, photo)
+        name = name or photo_name(source, f"photo {number}")
+        try:
+            image = read_image(source, name=name, short_side_px=self.spec.crop_rule.resize_short_px)
+            return name, five_crop(image, self.spec.crop_rule)
+        except PhotoError as error:
+            return name, PhotoFailure(name, str(error))
+
+    def _predict_batch(
+        self, batch: list[tuple[str, Tensor | PhotoFailure]], crops: CropReduction | None
+    ) -> Iterator[Prediction | PhotoFailure]:
+        readable = [content for _, content in batch if isinstance(content, Tensor)]
+        if readable:
+            decoded = self.decode(torch.stack(readable), crops)
+            levels = [probabilities.cpu().numpy() for probabilities in decoded.levels]
+            product, classes = decoded.product.cpu().numpy(), decoded.classes.tolist()
+        row = 0
+        for name, content in batch:
+            if isinstance(content, PhotoFailure):
+                yield content
+                continue
+            yield Prediction(
+                name=name,
+                class_index=classes[row],
+                levels={level: levels[column][row].copy() for column, level in enumerate(LEVELS)},
+                product=product[row].copy(),
+                hierarchy=self.hierarchy,
+            )
+            row += 1
+
+
+def load(
+    name_or_folder: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "auto",
+    precision: Precision = "auto",
+) -> Model:
+    """Load a model.
+
+    Args:
+        name_or_folder: A model folder or the name of a known model; None is the bundled one.
+        device: `auto` (CUDA when there is one), `cpu`, `cuda`, `cuda:1`, ...
+        precision: `auto` is float32 on the CPU and bfloat16 on a GPU that computes in it, else float16.
+
+    Raises:
+        ModelFolderError: There is no such model, or a part of it is missing, damaged or mismatching.
+        DeviceError: This machine has no such device, or the device no such precision.
+    """
+    chosen = _device(device)
+    dtype = _dtype(precision, chosen)
+    return Model(read_model_folder(find_model(name_or_folder)), chosen, dtype)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        known = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise DeviceError(
+            f"device {str(device)!r} is not on this machine; use auto or one of {', '.join(known)}."
+        ) from error
+    return chosen
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if precision == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if precision not in known:
+        raise DeviceError(f"precision {precision!r} is unknown; use auto, {', '.join(known)}.")
+    if precision == "float16" and device.type == "cpu":
+        raise DeviceError("precision 'float16' is not for the CPU; use float32 or bfloat16 there.")
+    return known[precision]
+
+
+def _load_weights(network: GeoNetwork, folder: ModelFolder) -> None:
+    expected = network.state_dict()
+    for name, tensor in expected.items():
+        if name not in folder.state_dict:
+            raise ModelFolderError(
+                f"{folder.path}: the weights lack {name}, which backbone {folder.spec.backbone!r} has; "
+                "get the model folder again."
+            )
+        if folder.state_dict[name].shape != tensor.shape:
+            raise ModelFolderError(
+                f"{folder.path}: weight {name} has shape {tuple(folder.state_dict[name].shape)} and the "
+                f"network needs {tuple(tensor.shape)}; get the model folder again."
+            )
+    if extra := sorted(set(folder.state_dict) - set(expected)):
+        raise ModelFolderError(
+            f"{folder.path}: the weights hold {extra[0]}, which backbone {folder.spec.backbone!r} has not; "
+            "get the model folder again."
+        )
+    network.load_state_dict(folder.state_dict)
+
+
+def _is_one_photo(photos: object) -> bool:
+    return isinstance(photos, str | bytes | os.PathLike | Image.Image) or hasattr(photos, "read")
