@@ -1,0 +1,54 @@
+"""Writing files so that a half-written one is never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from geo_model.errors import GeoModelError
+
+
+@contextlib.contextmanager
+def replaced_when_written(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """A text file (UTF-8, LF) that takes the place of `path` only if the block ends without an error.
+
+    Args:
+        path: The file to write; its folder must exist.
+
+    Yields:
+        The open file, which lies beside `path` under a temporary name.
+
+    Raises:
+        GeoModelError: The folder is missing or cannot be written to.
+    """
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    except OSError as error:
+        raise GeoModelError(f"{target} cannot be written: {_reason(error)}") from error
+    part = Path(name)
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+        part.chmod(0o666 & ~_umask())  # a temporary file is private, the result is an ordinary one
+        part.replace(target)
+    except OSError as error:
+        raise GeoModelError(f"{target} cannot be written: {_reason(error)}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
