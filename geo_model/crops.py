@@ -1,0 +1,164 @@
+"""From an upright photo to the square crops that a network looks at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from geo_model.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True)
+class CropRule:
+    """How crops are cut and normalised; it travels with the weights that were trained on it.
+
+    Attributes:
+        resize_short_px: Short side in pixels that a photo is resized to first, keeping its aspect ratio.
+        crop_px: Side of each square crop in pixels, at most `resize_short_px`.
+        mean: Mean of red, green and blue, of pixels in [0, 1].
+        std: Standard deviation of the same.
+        interpolation: "bilinear" or "bicubic", both with antialiasing.
+
+    Raises:
+        ConfigError: A value is impossible.
+    """
+
+    resize_short_px: int
+    crop_px: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        for key in ("resize_short_px", "crop_px"):
+            value = getattr(self, key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(
+                    f"crop rule: {key} is {value!r}; give a whole number of pixels of at least 1."
+                )
+        if self.crop_px > self.resize_short_px:
+            raise ConfigError(
+                f"crop rule: crop_px is {self.crop_px}, more than resize_short_px ({self.resize_short_px}); "
+                "crop at most what is left after resizing."
+            )
+        for key in ("mean", "std"):
+            object.__setattr__(self, key, _three_numbers(key, getattr(self, key)))
+        if min(self.std) <= 0:
+            raise ConfigError(f"crop rule: std is {list(self.std)}; give three numbers above 0.")
+        if self.interpolation not in _RESAMPLING:
+            raise ConfigError(
+                f"crop rule: interpolation is {self.interpolation!r}; give one of {', '.join(_RESAMPLING)}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rule as plain JSON values."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CropRule:
+        """The rule from what `to_dict` gave.
+
+        Raises:
+            ConfigError: A key is unknown or missing, or a value is impossible.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"crop rule: it is {type(values).__name__}; give a mapping of keys to values.")
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(str(key) for key in values if key not in known)
+        missing = [key for key in known if key not in values and key != "interpolation"]
+        if unknown or missing:
+            problem = f"unknown key {unknown[0]!r}" if unknown else f"missing key {missing[0]!r}"
+            raise ConfigError(f"crop rule: {problem}; the keys are {', '.join(known)}.")
+        return cls(**values)
+
+
+def _three_numbers(key: str, value: object) -> tuple[float, float, float]:
+    numbers = tuple(value) if isinstance(value, tuple | list) else ()
+    plain = all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
+    if len(numbers) != 3 or not plain or not all(math.isfinite(number) for number in numbers):
+        raise ConfigError(f"crop rule: {key} is {value!r}; give three numbers, for red, green and blue.")
+    return float(numbers[0]), float(numbers[1]), float(numbers[2])
+
+
+def five_crop(image: Image.Image, rule: CropRule) -> torch.Tensor:
+    """Centre and corners of a photo.
+
+    Args:
+        image: An upright RGB image of any size.
+        rule: How to cut.
+
+    Returns:
+        uint8 of shape (5, 3, S, S), where S is `rule.crop_px`, in the order centre, top left, top right,
+        bottom left, bottom right.
+    """
+    import torch
+
+    width, height = _resized(image, rule)
+    right, bottom = width - rule.crop_px, height - rule.crop_px
+    corners = [(right // 2, bottom // 2), (0, 0), (right, 0), (0, bottom), (right, bottom)]
+    return torch.stack([_crop(image, rule, left, top) for left, top in corners])
+
+
+def center_crop(image: Image.Image, rule: CropRule) -> torch.Tensor:
+    """Centre of a photo: uint8 of shape (3, S, S), the first of `five_crop`."""
+    width, height = _resized(image, rule)
+    return _crop(image, rule, (width - rule.crop_px) // 2, (height - rule.crop_px) // 2)
+
+
+def _resized(image: Image.Image, rule: CropRule) -> tuple[int, int]:
+    """Width and height in pixels of the photo once its short side is `rule.resize_short_px`."""
+    scale = rule.resize_short_px / min(image.size)
+    width, height = (max(rule.resize_short_px, round(side * scale)) for side in image.size)
+    return width, height
+
+
+def _crop(image: Image.Image, rule: CropRule, left: int, top: int) -> torch.Tensor:
+    """One crop of the resized photo, uint8 (3, S, S).
+
+    Only the crop is resampled, from its box in the photo. The pixels are those of resizing the whole and
+    cropping then, and a long thin panorama needs no more memory than a square photo.
+    """
+    import numpy as np
+    import torch
+
+    width, height = _resized(image, rule)
+    across, down, side = image.width / width, image.height / height, rule.crop_px
+    box = (
+        left * across,
+        top * down,
+        min((left + side) * across, image.width),
+        min((top + side) * down, image.height),
+    )
+    crop = image.resize((side, side), _RESAMPLING[rule.interpolation], box=box)
+    return torch.from_numpy(np.array(crop)).permute(2, 0, 1).contiguous()
+
+
+def normalise(crops: torch.Tensor, rule: CropRule, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Pixels as the network takes them: (x / 255 - mean) / std.
+
+    Args:
+        crops: uint8 of shape (..., 3, S, S), on any device.
+        rule: Holds mean and std.
+        dtype: Type of the result, by default float32. The arithmetic is in float32 either way.
+
+    Returns:
+        A tensor of the same shape on the same device.
+    """
+    import torch
+
+    mean, std = (
+        torch.tensor(values, dtype=torch.float32, device=crops.device).view(3, 1, 1)
+        for values in (rule.mean, rule.std)
+    )
+    return ((crops.to(torch.float32) / 255 - mean) / std).to(dtype or torch.float32)
