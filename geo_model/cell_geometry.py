@@ -80,7 +80,7 @@ def rings(ids: NDArray[np.uint64], step_degrees: float = 2.0) -> list[NDArray[np
         step_degrees: Largest angle between neighbouring points, more than 0.
 
     Returns:
-        For each cell latitude and longitude in degrees, float64 of shape (V, 2), counter-clockwise, not closed.
+        For each cell latitude and longitude in degrees, float64 (V, 2), counter-clockwise, not closed.
     """
     if not step_degrees > 0:
         raise ValueError(f"step_degrees must be above 0, not {step_degrees}")

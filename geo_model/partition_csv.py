@@ -54,12 +54,8 @@ def read(path: Path, name: str | None = None) -> Partitioning:
         lines.append(line)
         ids.append(_cell_id(where, token))
         counts.append(_photo_count(where, count))
-        coordinates.append(
-            (
-                _degrees(where, "latitude_mean", latitude, 90),
-                _degrees(where, "longitude_mean", longitude, 180),
-            )
-        )
+        latitudes.append(_degrees(where, "latitude_mean", latitude, 90))
+        longitudes.append(_degrees(where, "longitude_mean", longitude, 180))
     if not ids:
         raise PartitioningError(f"{path} has a header but no cells")
 
