@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
+_LONGEST_RESIZED = 8
+"""A photo longer than this many short sides is resized crop by crop, each from its box in the photo.
+
+The pixels are the same, and a strip one pixel high, sixty thousand wide, does not fill the memory.
+"""
+
 
 @dataclass(frozen=True)
 class CropRule:
@@ -95,53 +101,55 @@ def five_crop(image: Image.Image, rule: CropRule) -> torch.Tensor:
     """Centre and corners of a photo.
 
     Args:
-        image: An upright RGB image of any size.
+        image: An upright RGB image of any size and shape.
         rule: How to cut.
 
     Returns:
         uint8 of shape (5, 3, S, S), where S is `rule.crop_px`, in the order centre, top left, top right,
         bottom left, bottom right.
     """
-    import torch
-
-    width, height = _resized(image, rule)
+    width, height = _resized_size(image, rule)
     right, bottom = width - rule.crop_px, height - rule.crop_px
-    corners = [(right // 2, bottom // 2), (0, 0), (right, 0), (0, bottom), (right, bottom)]
-    return torch.stack([_crop(image, rule, left, top) for left, top in corners])
+    return _cut(image, rule, [(right // 2, bottom // 2), (0, 0), (right, 0), (0, bottom), (right, bottom)])
 
 
 def center_crop(image: Image.Image, rule: CropRule) -> torch.Tensor:
     """Centre of a photo: uint8 of shape (3, S, S), the first of `five_crop`."""
-    width, height = _resized(image, rule)
-    return _crop(image, rule, (width - rule.crop_px) // 2, (height - rule.crop_px) // 2)
+    width, height = _resized_size(image, rule)
+    return _cut(image, rule, [((width - rule.crop_px) // 2, (height - rule.crop_px) // 2)])[0]
 
 
-def _resized(image: Image.Image, rule: CropRule) -> tuple[int, int]:
+def _resized_size(image: Image.Image, rule: CropRule) -> tuple[int, int]:
     """Width and height in pixels of the photo once its short side is `rule.resize_short_px`."""
     scale = rule.resize_short_px / min(image.size)
     width, height = (max(rule.resize_short_px, round(side * scale)) for side in image.size)
     return width, height
 
 
-def _crop(image: Image.Image, rule: CropRule, left: int, top: int) -> torch.Tensor:
-    """One crop of the resized photo, uint8 (3, S, S).
-
-    Only the crop is resampled, from its box in the photo. The pixels are those of resizing the whole and
-    cropping then, and a long thin panorama needs no more memory than a square photo.
-    """
+def _cut(image: Image.Image, rule: CropRule, corners: list[tuple[int, int]]) -> torch.Tensor:
+    """Crops whose left and top in the resized photo are given: uint8 (len(corners), 3, S, S)."""
     import numpy as np
     import torch
 
-    width, height = _resized(image, rule)
-    across, down, side = image.width / width, image.height / height, rule.crop_px
-    box = (
-        left * across,
-        top * down,
-        min((left + side) * across, image.width),
-        min((top + side) * down, image.height),
-    )
-    crop = image.resize((side, side), _RESAMPLING[rule.interpolation], box=box)
-    return torch.from_numpy(np.array(crop)).permute(2, 0, 1).contiguous()
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    resampling, side = _RESAMPLING[rule.interpolation], rule.crop_px
+    width, height = _resized_size(image, rule)
+    if max(width, height) <= _LONGEST_RESIZED * rule.resize_short_px:
+        resized = image.resize((width, height), resampling)
+        crops = [resized.crop((left, top, left + side, top + side)) for left, top in corners]
+    else:
+        across, down = image.width / width, image.height / height
+        boxes = [
+            (
+                left * across,
+                top * down,
+                min((left + side) * across, image.width),
+                min((top + side) * down, image.height),
+            )
+            for left, top in corners
+        ]
+        crops = [image.resize((side, side), resampling, box=box) for box in boxes]
+    return torch.stack([torch.from_numpy(np.array(crop)).permute(2, 0, 1) for crop in crops]).contiguous()
 
 
 def normalise(crops: torch.Tensor, rule: CropRule, dtype: torch.dtype | None = None) -> torch.Tensor:
