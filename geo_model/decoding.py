@@ -169,7 +169,7 @@ class Decoder:
         self.temperature = temperature
         self.decoding = decoding
         self._fine = hierarchy.fine
-        self._ancestors = torch.from_numpy(np.ascontiguousarray(hierarchy.ancestors))
+        self._ancestors = torch.tensor(hierarchy.ancestors)
         self._neighbours: csr_array | None = None
 
     def decode(self, logits: Sequence[Tensor], crops: CropReduction = "mean") -> Decoded:
