@@ -163,8 +163,8 @@ class Decoder:
     def __init__(
         self,
         hierarchy: Hierarchy,
-        temperature: Temperature = Temperature(),  # noqa: B008 - frozen
-        decoding: Decoding = Decoding(),  # noqa: B008 - frozen
+        temperature: Temperature = Temperature(),
+        decoding: Decoding = Decoding(),
     ) -> None:
         self.temperature = temperature
         self.decoding = decoding

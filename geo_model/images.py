@@ -248,9 +248,7 @@ def read_image(
     _check_pixels(image.size, limits.max_pixels, shown)
     try:
         image.load()
-        rgb = _srgb(image, kept_px)
-        turn = _upright_turn(image)
-        upright = rgb if turn is None else rgb.transpose(turn)
+        return upright_rgb(image, kept_px)
     except MemoryError:
         raise PhotoError(f"{shown}: there is not enough memory to decode it; give a smaller copy.") from None
     except _DECODER_ERRORS as error:
@@ -258,6 +256,19 @@ def read_image(
             f"{shown}: the {image.format} data is damaged or incomplete ({_reason(error)}); "
             "get a fresh copy of the photo."
         ) from None
+
+
+def upright_rgb(image: Image.Image, kept_px: int | None = None) -> Image.Image:
+    """A decoded image as `read_image` gives it: RGB, upright, in sRGB, without metadata.
+
+    Args:
+        image: Any mode.
+        kept_px: An image whose short side is at least twice this is reduced, but not below it; None keeps
+            its size.
+    """
+    rgb = _srgb(image, kept_px)
+    turn = _upright_turn(image)
+    upright = rgb.copy() if turn is None else rgb.transpose(turn)
     upright.info = {}
     return upright
 

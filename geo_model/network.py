@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import timm
 from torch import Tensor, nn
@@ -33,9 +34,10 @@ class GeoNetwork(nn.Module):
                 "check its spelling against timm.list_models() or install a newer timm."
             )
         self.backbone = timm.create_model(backbone, pretrained=False, num_classes=0, global_pool="avg")
+        feature_count = cast("int", self.backbone.num_features)
         self.heads = nn.ModuleDict(
             {
-                level.value: nn.Linear(self.backbone.num_features, count)
+                level.value: nn.Linear(feature_count, count)
                 for level, count in zip(LEVELS, class_counts, strict=True)
             }
         )

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import BinaryIO, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -21,12 +21,12 @@ from geo_model.cells import LEVELS, Hierarchy, Level
 from geo_model.crops import five_crop, normalise
 from geo_model.decoding import CropReduction, Decoded, Decoder, credible_regions
 from geo_model.errors import DeviceError, ModelFolderError, PhotoError
-from geo_model.images import photo_name, read_image
+from geo_model.images import PhotoSource, photo_name, read_image, upright_rgb
 from geo_model.model_folder import ModelFolder, find_model, read_model_folder
 from geo_model.network import GeoNetwork
 from geo_model.places import Place, nearest_places
 
-Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
+Source: TypeAlias = PhotoSource | Image.Image
 PhotoInput: TypeAlias = Source | tuple[str, Source]
 """A photo: path, encoded bytes, binary file or PIL image, alone or as (name, source)."""
 
@@ -188,7 +188,8 @@ class Model:
         self.decoder = Decoder(self.hierarchy, self.spec.temperature, self.spec.decoding)
         network = GeoNetwork(self.spec.backbone, self.spec.class_counts)
         _load_weights(network, folder)
-        self.network = network.eval().to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        network = network.eval().to(device=device, dtype=dtype)
+        self.network = network.to(memory_format=torch.channels_last)
 
     def predict(
         self,
@@ -230,7 +231,7 @@ class Model:
         size = _BATCH_SIZES.get(self.device.type, 8) if batch_size == "auto" else int(batch_size)
         if size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be 1 or more")
-        inputs = iter([photos] if _is_one_photo(photos) else photos)  # type: ignore[arg-type, list-item]
+        inputs: Iterator[Any] = iter([photos] if _is_one_photo(photos) else cast("Iterable[Any]", photos))
         readers = ThreadPoolExecutor(_READERS, thread_name_prefix="photo-reader")
         try:
             pending: deque[Future[tuple[str, Tensor | PhotoFailure]]] = deque()
@@ -263,7 +264,10 @@ class Model:
         name, source = photo if isinstance(photo, tuple) else (None, photo)
         name = name or photo_name(source, f"photo {number}")
         try:
-            image = read_image(source, name=name, short_side_px=self.spec.crop_rule.resize_short_px)
+            if isinstance(source, Image.Image):
+                image = upright_rgb(source)
+            else:
+                image = read_image(source, name=name, short_side_px=self.spec.crop_rule.resize_short_px)
             return name, five_crop(image, self.spec.crop_rule)
         except PhotoError as error:
             return name, PhotoFailure(name, str(error))

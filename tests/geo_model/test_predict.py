@@ -32,7 +32,7 @@ def test_every_kind_of_source_gives_one_answer(model, sample_photos):
     predictions = model.predict(
         [path, str(path), data, io.BytesIO(data), ("named", data), ("opened", Image.open(path))]
     )
-    assert [p.name for p in predictions[:2]] == [path.name, path.name]
+    assert [p.name for p in predictions[:2]] == [str(path), str(path)]
     assert [p.name for p in predictions[-2:]] == ["named", "opened"]
     for prediction in predictions[1:]:
         np.testing.assert_allclose(prediction.product, predictions[0].product, atol=1e-5)
@@ -81,7 +81,7 @@ def test_unreadable_photos_fail_alone_and_in_place(model, sample_photos, tmp_pat
     ]
     results = list(model.stream(inputs, batch_size=2))
     assert [isinstance(result, PhotoFailure) for result in results] == [False, True, True, True, False]
-    assert [result.name for result in results[1:4]] == ["text.jpg", "gone.jpg", "empty"]
+    assert [result.name for result in results[1:4]] == [str(tmp_path / "text.jpg"), str(tmp_path / "gone.jpg"), "empty"]
     with pytest.raises(PhotoError, match=r"text\.jpg"):
         model.predict(inputs)
 
