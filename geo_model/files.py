@@ -26,9 +26,8 @@ def replaced_when_written(path: str | os.PathLike[str]) -> Iterator[TextIO]:
         GeoModelError: The folder is missing or cannot be written to.
     """
     target = Path(path)
+    check_writable(target)
     try:
-        if target.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     except OSError as error:
         raise GeoModelError(f"{target} cannot be written: {_reason(error)}") from error
@@ -42,6 +41,21 @@ def replaced_when_written(path: str | os.PathLike[str]) -> Iterator[TextIO]:
         raise GeoModelError(f"{target} cannot be written: {_reason(error)}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out before long work whether its result can be written.
+
+    Raises:
+        GeoModelError: The path is a folder, or the folder that it lies in is missing or read-only.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise GeoModelError(f"{target} is a folder; give the name of a file")
+    if not target.parent.is_dir():
+        raise GeoModelError(f"{target} cannot be written: there is no folder {target.parent}; make it first")
+    if not os.access(target.parent, os.W_OK):
+        raise GeoModelError(f"{target} cannot be written: the folder {target.parent} is read-only")
 
 
 def _reason(error: OSError) -> str:

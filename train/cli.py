@@ -1,0 +1,155 @@
+"""The command line of the training pipeline: `python -m train COMMAND`.
+
+Heavy packages are imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geo_model.errors import GeoModelError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="python -m train",
+    help="From photo coordinates to a model folder: partition the Earth, assign classes, fit, export.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+CoordinatesOption = Annotated[
+    Path,
+    typer.Option(
+        "--coordinates",
+        help="CSV of photo coordinates in degrees: columns IMG_ID (optional), LAT, LON; others are ignored.",
+        show_default=False,
+    ),
+]
+
+
+@app.command("partition")
+def partition_command(
+    coordinates: CoordinatesOption,
+    img_min: Annotated[
+        int, typer.Option(min=0, help="Drop cells with this many photos or fewer.", show_default=False)
+    ],
+    img_max: Annotated[
+        int, typer.Option(min=1, help="Split cells with more photos than this.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Partition CSV to write.", show_default=False)],
+    lvl_min: Annotated[int, typer.Option(min=0, max=30, help="S2 level of the largest cells.")] = 2,
+    lvl_max: Annotated[int, typer.Option(min=0, max=30, help="S2 level of the smallest cells.")] = 30,
+) -> None:
+    """Split the Earth into S2 cells by where the photos are.
+
+    Use the same --img-min for the coarse, the middle and the fine partitioning: only then does every fine
+    cell lie in a middle and a coarse one.
+    """
+    from geo_model.files import check_writable
+    from train.partition import check_thresholds, partition
+    from train.tables import read_coordinates
+
+    try:
+        check_thresholds(img_min, img_max, lvl_min, lvl_max)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    check_writable(out)
+    with progress_bar(f"Reading {coordinates.name}") as progress:
+        table = read_coordinates(coordinates, with_ids=False, progress=progress)
+    with message_console().status(f"Splitting cells of {len(table):,} photos"):
+        made = partition(table.latitudes, table.longitudes, img_min, img_max, lvl_min, lvl_max, out.stem)
+        made.write_csv(out)
+    kept = int(made.photo_counts.sum())
+    print_summary(
+        f"{out}: {len(made):,} cells of levels {made.s2_levels.min()} to {made.s2_levels.max()} hold "
+        f"{kept:,} of {len(table):,} photos ({kept / len(table):.1%}), {made.photo_counts.min():,} to "
+        f"{made.photo_counts.max():,} each."
+    )
+
+
+@app.command("assign")
+def assign_command(
+    coordinates: CoordinatesOption,
+    coarse: Annotated[Path, typer.Option(help="Coarse partition CSV.", show_default=False)],
+    middle: Annotated[Path, typer.Option(help="Middle partition CSV.", show_default=False)],
+    fine: Annotated[Path, typer.Option(help="Fine partition CSV.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="CSV to write, with columns IMG_ID,LAT,LON,coarse,middle,fine.", show_default=False
+        ),
+    ],
+) -> None:
+    """Give each photo its class in three partitionings; empty where no cell holds the photo."""
+    from geo_model.cells import LEVELS, Hierarchy, Partitioning
+    from geo_model.files import check_writable
+    from train.assign import assign, write_assigned
+    from train.tables import read_coordinates
+
+    check_writable(out)
+    hierarchy = Hierarchy.build(
+        *(Partitioning.read_csv(path, name=str(path)) for path in (coarse, middle, fine))
+    )
+    with progress_bar(f"Reading {coordinates.name}") as progress:
+        table = read_coordinates(coordinates, progress=progress)
+    with message_console().status(f"Looking up the classes of {len(table):,} photos"):
+        classes = assign(table.latitudes, table.longitudes, hierarchy)
+    with progress_bar(f"Writing {out.name}") as progress:
+        write_assigned(out, table, classes, progress)
+    shares = ", ".join(
+        f"{level.value} {held:,} ({held / len(table):.1%})"
+        for level, held in zip(LEVELS, (classes >= 0).sum(axis=0).tolist(), strict=True)
+    )
+    print_summary(f"{out}: {len(table):,} photos; with a class: {shares}.")
+
+
+def print_summary(text: str) -> None:
+    """Say on standard output what was made."""
+    from rich.console import Console
+
+    Console(soft_wrap=True, markup=False, highlight=False, emoji=False).print(text)
+
+
+def message_console() -> Console:
+    """Where progress is shown: standard error, so that standard output holds only what was made."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar that disappears at the end.
+
+    Yields:
+        A function to call with the share that is done, 0 to 1.
+    """
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    console = message_console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(escape(title), total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def main() -> None:
+    """Run the command line; a mistake in what was given is one sentence and exit code 1."""
+    try:
+        app(prog_name="python -m train")
+    except GeoModelError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
