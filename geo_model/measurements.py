@@ -1,0 +1,139 @@
+"""Located photos measured against the truth: distances, and whether the credible regions hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from geo_model.cells import LEVELS, Hierarchy
+from geo_model.metrics import wilson_interval
+from geo_model.sphere import great_circle_km
+
+REGION_SHARES = (0.5, 0.9)
+"""The credible regions whose coverage is measured."""
+
+HIERARCHY = "hierarchy"
+"""The name of the final answer, beside the names of the three levels."""
+
+ANSWERS = (*(level.value for level in LEVELS), HIERARCHY)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often a credible region holds the truth.
+
+    Attributes:
+        region: The share of the probability in the region, 0.5 or 0.9; a calibrated model covers as much.
+        hits: Photos whose true cell is in their region.
+        total: Photos measured.
+        share: hits / total.
+        low: Low end of the 95% Wilson interval of `share`.
+        high: High end.
+        median_area_km2: Median area of the regions in km².
+    """
+
+    region: float
+    hits: int
+    total: int
+    share: float
+    low: float
+    high: float
+    median_area_km2: float
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """N photos measured against the truth.
+
+    Attributes:
+        truth: Latitude and longitude in degrees, float64 (N, 2).
+        points: The answers, likewise.
+        distances_km: float64 (N,) for each of `ANSWERS`: every level's most probable cell, and the answer.
+        covered: For each of `REGION_SHARES` whether the region holds the true cell, bool (N,).
+        areas_km2: For each of `REGION_SHARES` the area of the region, float64 (N,).
+        outside: Whether the truth lies in no fine cell at all, bool (N,); such a photo is never covered.
+    """
+
+    truth: NDArray[np.float64]
+    points: NDArray[np.float64]
+    distances_km: dict[str, NDArray[np.float64]]
+    covered: dict[float, NDArray[np.bool_]]
+    areas_km2: dict[float, NDArray[np.float64]]
+    outside: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Measurements:
+        """Those of a boolean mask (N,)."""
+        return Measurements(
+            self.truth[rows],
+            self.points[rows],
+            {key: values[rows] for key, values in self.distances_km.items()},
+            {key: values[rows] for key, values in self.covered.items()},
+            {key: values[rows] for key, values in self.areas_km2.items()},
+            self.outside[rows],
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[Measurements]) -> Measurements:
+        """One after the other; at least one."""
+        first = parts[0]
+        return cls(
+            np.concatenate([part.truth for part in parts]),
+            np.concatenate([part.points for part in parts]),
+            {key: np.concatenate([part.distances_km[key] for part in parts]) for key in first.distances_km},
+            {key: np.concatenate([part.covered[key] for part in parts]) for key in first.covered},
+            {key: np.concatenate([part.areas_km2[key] for part in parts]) for key in first.areas_km2},
+            np.concatenate([part.outside for part in parts]),
+        )
+
+    def coverage(self, region: float) -> Coverage:
+        """How often the region of one of `REGION_SHARES` holds the truth; N >= 1."""
+        covered = self.covered[region]
+        hits, total = int(covered.sum()), len(covered)
+        area = float(np.median(self.areas_km2[region]))
+        return Coverage(region, hits, total, hits / total, *wilson_interval(hits, total), area)
+
+
+def measure(
+    levels: Sequence[ArrayLike],
+    product: ArrayLike,
+    points: ArrayLike,
+    truth: ArrayLike,
+    hierarchy: Hierarchy,
+) -> Measurements:
+    """Measure N located photos against the truth.
+
+    Args:
+        levels: Probabilities of the coarse, middle and fine cells, (N, cells) each; arrays or CPU tensors.
+        product: Probabilities of the fine cells from all levels, (N, F).
+        points: The answers: latitude and longitude in degrees, (N, 2).
+        truth: Likewise, (N, 2).
+        hierarchy: The partitionings that the probabilities are over.
+    """
+    import torch
+
+    from geo_model.decoding import credible_regions
+
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    truth = np.asarray(truth, dtype=np.float64).reshape(-1, 2)
+    distances_km = {}
+    for level, probabilities in zip(LEVELS, levels, strict=True):
+        best = np.asarray(probabilities).argmax(axis=1)
+        cells = hierarchy[level]
+        distances_km[level.value] = great_circle_km(
+            cells.latitudes[best], cells.longitudes[best], truth[:, 0], truth[:, 1]
+        )
+    distances_km[HIERARCHY] = great_circle_km(points[:, 0], points[:, 1], truth[:, 0], truth[:, 1])
+    truth_classes = hierarchy.fine.classes_of(truth[:, 0], truth[:, 1])
+    outside = truth_classes < 0
+    covered, areas_km2 = {}, {}
+    for share in REGION_SHARES:
+        region = credible_regions(torch.as_tensor(product), share).numpy()
+        covered[share] = ~outside & region[np.arange(len(truth)), truth_classes]
+        areas_km2[share] = region @ hierarchy.fine.areas_km2
+    return Measurements(truth, points, distances_km, covered, areas_km2, outside)

@@ -1,0 +1,229 @@
+"""Photos to locate or to evaluate: a folder, a tar, or one file.
+
+A tar holds photos, and beside KEY.jpg perhaps KEY.json with "latitude", "longitude" (degrees) and "kind" (text),
+the WebDataset layout; compressed or not. It is read in place: nothing is extracted, names are only names.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from geo_model.errors import PhotoError, TableError
+from geo_model.images import PHOTO_SUFFIXES, Limits, photo_name
+from geo_model.truth import Coordinate, degrees_of
+
+_MAX_JSON_BYTES = 1 << 20
+_TAR_ERRORS = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)
+
+
+@dataclass(frozen=True)
+class SourcePhoto:
+    """A photo to evaluate.
+
+    Attributes:
+        photo_id: Path below the folder or inside the tar; the file name where there are no subfolders.
+        source: The file, or the encoded bytes of a photo in a tar.
+        truth: Latitude and longitude in degrees where the source itself says them.
+        kind: What kind of photo the source says it is.
+    """
+
+    photo_id: str
+    source: Path | bytes
+    truth: Coordinate | None = None
+    kind: str | None = None
+
+    @property
+    def truth_ids(self) -> tuple[str, ...]:
+        """The ids under which a truth table may hold this photo: the path first, then the file name."""
+        name = PurePosixPath(self.photo_id).name
+        return (self.photo_id,) if name == self.photo_id else (self.photo_id, name)
+
+    def look_up(self, truths: Mapping[str, Coordinate]) -> tuple[str, Coordinate] | None:
+        """The id and coordinate that a truth table has for this photo, else what its source says, or None."""
+        for photo_id in self.truth_ids:
+            if photo_id in truths:
+                return photo_id, truths[photo_id]
+        return None if self.truth is None else (self.photo_id, self.truth)
+
+
+def find_photos(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """The photo files below a folder in a fixed order; hidden ones and linked folders are left out.
+
+    Raises:
+        PhotoError: A folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise PhotoError(
+            f"{error.filename}: the folder cannot be listed ({(error.strerror or str(error)).lower()}); "
+            "check its permissions."
+        ) from error
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if is_photo_name(name):
+                yield Path(parent, name)
+
+
+def is_photo_name(name: str) -> bool:
+    """Whether a file name ends as a photo's does and is not hidden (`._x.jpg` is no photo)."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
+
+
+class PhotoCollection:
+    """The photos of a folder, a tar, or a single file; can be iterated any number of times.
+
+    Making one reads names and coordinates, so that what is wrong with the source shows before the first photo
+    is located; photos are read one at a time while iterating.
+
+    Args:
+        path: A folder (searched with its subfolders), a tar, or one photo.
+
+    Raises:
+        TableError: There is no such path, it is damaged, it holds no photo, or a coordinate in it is none.
+        PhotoError: A folder cannot be listed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._annotations: dict[str, tuple[Coordinate | None, str | None]] = {}
+        self._is_tar = False
+        if self.path.is_dir():
+            self._count = sum(1 for _ in find_photos(self.path))
+        elif not self.path.exists():
+            raise TableError(f"{path}: there is no such folder or tar; check the path.")
+        elif not self.path.is_file():
+            raise TableError(f"{path}: it is not an ordinary file; give a folder or a tar.")
+        elif is_photo_name(self.path.name):
+            self._count = 1
+        else:
+            self._is_tar = True
+            self._count = self._index_tar()
+        if self._count == 0:
+            suffixes = " ".join(sorted(PHOTO_SUFFIXES))
+            raise TableError(
+                f"{path}: it holds no photo; give a folder or a tar with files ending in {suffixes}."
+            )
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[SourcePhoto]:
+        if self._is_tar:
+            # One byte more than may be decoded, so that reading the image says that it is too large.
+            most = Limits().max_bytes + 1
+            for name, content in self._members(lambda name: most if is_photo_name(name) else 0):
+                yield SourcePhoto(name, content, *self._annotation_of(name))
+        elif self.path.is_dir():
+            for file in find_photos(self.path):
+                yield SourcePhoto(file.relative_to(self.path).as_posix(), file)
+        else:
+            yield SourcePhoto(self.path.name, self.path)
+
+    def _index_tar(self) -> int:
+        """Count the photos and keep what the JSON files say; photo bytes are skipped over."""
+        count = 0
+        for name, content in self._members(lambda name: _MAX_JSON_BYTES if _is_json(name) else None):
+            if _is_json(name):
+                where = f"{self.path}, {photo_name(name)}"
+                self._annotations[name[: -len(".json")]] = _annotation(where, content)
+            elif is_photo_name(name):
+                count += 1
+        return count
+
+    def _annotation_of(self, name: str) -> tuple[Coordinate | None, str | None]:
+        path = PurePosixPath(name)
+        folder = name[: len(name) - len(path.name)]
+        # The key of `a/b.left.jpg` is `a/b.left`, or `a/b` as WebDataset has it.
+        for stem in (path.stem, path.name.split(".", 1)[0]):
+            if folder + stem in self._annotations:
+                return self._annotations[folder + stem]
+        return None, None
+
+    def _members(self, wanted: Callable[[str], int | None]) -> Iterator[tuple[str, bytes]]:
+        """Name and content of the tar's regular files, in constant memory.
+
+        Args:
+            wanted: For a name, the most bytes to read; None yields the name alone, 0 passes over the file.
+        """
+        read = 0
+        try:
+            with tarfile.open(self.path, "r:*") as archive:
+                while (member := archive.next()) is not None:
+                    archive.members = []  # type: ignore[attr-defined]  # it would grow with every member
+                    read += 1
+                    limit = wanted(member.name) if member.isreg() else 0
+                    if limit is None:
+                        yield member.name, b""
+                    elif limit > 0:
+                        yield member.name, _content(archive, member, limit)
+                # tarfile takes a damaged header for the end; at the true end there are zeros or nothing.
+                assert archive.fileobj is not None
+                archive.fileobj.seek(archive.offset)
+                if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                    raise tarfile.ReadError("a header is damaged")
+        except _TAR_ERRORS as error:
+            if read == 0:
+                raise TableError(
+                    f"{self.path}: it is neither a photo nor a tar that can be read; give a folder or a tar."
+                ) from error
+            raise TableError(
+                f"{self.path}: the tar is damaged or cut short after {read} files; get it again."
+            ) from error
+
+
+class PhotoCollections:
+    """Several folders and tars, one after the other."""
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
+        self.collections = [PhotoCollection(path) for path in paths]
+
+    def __len__(self) -> int:
+        return sum(len(collection) for collection in self.collections)
+
+    def __iter__(self) -> Iterator[SourcePhoto]:
+        for collection in self.collections:
+            yield from collection
+
+
+def _is_json(name: str) -> bool:
+    return name.lower().endswith(".json")
+
+
+def _annotation(where: str, content: bytes) -> tuple[Coordinate | None, str | None]:
+    """Truth and kind from the JSON beside a photo; both may be absent."""
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise TableError(
+            f"{where}: it is not JSON of at most {_MAX_JSON_BYTES:,} bytes; write the tar again."
+        ) from error
+    if not isinstance(data, dict):
+        return None, None
+    kind = data.get("kind")
+    truth = None
+    if data.get("latitude") is not None or data.get("longitude") is not None:
+        truth = (
+            degrees_of(f"{where}, key latitude", data.get("latitude"), "latitude"),
+            degrees_of(f"{where}, key longitude", data.get("longitude"), "longitude"),
+        )
+    return truth, photo_name(kind, "") or None if isinstance(kind, str) else None
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, limit: int) -> bytes:
+    stream = archive.extractfile(member)
+    assert stream is not None  # it is a regular file
+    with stream:
+        content = stream.read(limit)
+    if len(content) < min(member.size, limit):
+        raise tarfile.ReadError("unexpected end of data")
+    return content
