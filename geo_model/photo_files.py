@@ -29,7 +29,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from geo_model.errors import PhotoError
 
-PhotoSource: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO"
+PhotoSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 """What holds an encoded photo: its bytes, the path of its file, or a stream opened in binary mode."""
 
 PHOTO_SUFFIXES = frozenset(
