@@ -45,6 +45,7 @@ def centres(
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
     chords = np.linalg.norm(corners(ids) - vectors[:, None], axis=-1).max(axis=1)
     latitudes, longitudes = _degrees(vectors)
+    longitudes[np.abs(latitudes) == 90] = 0.0  # a pole has no longitude of its own
     return latitudes, longitudes, 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chords / 2, 1.0))
 
 
@@ -84,6 +85,8 @@ def rings(ids: NDArray[np.uint64], step_degrees: float = 2.0) -> list[NDArray[np
     """
     if not step_degrees > 0:
         raise ValueError(f"step_degrees must be above 0, not {step_degrees}")
+    if not len(ids):
+        return []
     vertices = corners(ids)
     points, counts = _along_great_circles(
         vertices.reshape(-1, 3), np.roll(vertices, -1, axis=1).reshape(-1, 3), math.radians(step_degrees)

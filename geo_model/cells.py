@@ -66,6 +66,8 @@ class Partitioning:
                 )
         if not len(self.ids):
             raise PartitioningError(f"{self.name} holds no cell")
+        if (self.photo_counts < 1).any():
+            raise PartitioningError(f"{self.name}: class {np.argmin(self.photo_counts)} has no photos")
         invalid = np.flatnonzero(~s2.is_valid(self.ids))
         if invalid.size:
             number = int(self.ids[invalid[0]])

@@ -96,7 +96,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise PartitioningError(f"{path}, line {line}: not UTF-8 text; is this a partition CSV?") from error
-    reader = csv.reader(io.StringIO(text, newline=None))
+    reader = csv.reader(io.StringIO(text, newline=None), strict=True)
     try:
         for row in reader:
             if any(field.strip() for field in row):

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from geo_model import s2
+from geo_model import cell_geometry, s2
 from geo_model.cells import Partitioning
 from geo_model.errors import PartitioningError
 
@@ -42,7 +42,8 @@ def partition(
 
     Returns:
         The partitioning, its classes in the order of their cell ids; a class's coordinate is the arithmetic
-        mean of the latitudes and of the longitudes of its photos.
+        mean of the latitudes and of the longitudes of its photos (on the date line, 180 and -180 count as the
+        one on the cell's side).
 
     Raises:
         GeoModelError: A latitude beyond 90 degrees or a value that is not finite.
@@ -58,12 +59,15 @@ def partition(
         raise PartitioningError(
             f"no cell holds more than {img_min} of the {len(leaves)} photos; choose a smaller img_min"
         )
+    mean_latitudes, mean_longitudes = _mean_coordinates(
+        np.asarray(latitudes, dtype=np.float64)[order],
+        np.asarray(longitudes, dtype=np.float64)[order],
+        ids,
+        starts,
+        counts,
+    )
     return Partitioning(
-        name=name,
-        ids=ids,
-        photo_counts=counts,
-        latitudes=_means(np.asarray(latitudes, dtype=np.float64)[order], starts, counts),
-        longitudes=_means(np.asarray(longitudes, dtype=np.float64)[order], starts, counts),
+        name=name, ids=ids, photo_counts=counts, latitudes=mean_latitudes, longitudes=mean_longitudes
     )
 
 
@@ -102,14 +106,26 @@ def _split(
     return ids[order], starts[order], counts[order]
 
 
-def _means(
-    values: NDArray[np.float64], starts: NDArray[np.int64], counts: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Means of runs of values, each from an exact sum, so that the order within a run does not matter."""
-    return np.array(
-        [
-            math.fsum(values[start : start + count].tolist()) / count
-            for start, count in zip(starts.tolist(), counts.tolist(), strict=True)
-        ],
-        dtype=np.float64,
-    )
+def _mean_coordinates(
+    latitudes: NDArray[np.float64],
+    longitudes: NDArray[np.float64],
+    ids: NDArray[np.uint64],
+    starts: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean latitude and longitude of each cell's run of photos.
+
+    The sums are exact, so that the order of the photos does not matter. Longitudes are turned to within 180
+    degrees of the cell's centre, where all but those on the date line already are.
+    """
+    _, centres, _ = cell_geometry.centres(ids)
+    means = np.empty((2, len(ids)))
+    for cell, (start, count, centre) in enumerate(
+        zip(starts.tolist(), counts.tolist(), centres.tolist(), strict=True)
+    ):
+        photos = slice(start, start + count)
+        near = longitudes[photos] + 360 * np.round((centre - longitudes[photos]) / 360)
+        longitude = math.fsum(near.tolist()) / count
+        means[0, cell] = math.fsum(latitudes[photos].tolist()) / count
+        means[1, cell] = longitude if abs(longitude) <= 180 else longitude - math.copysign(360, longitude)
+    return means[0], means[1]
