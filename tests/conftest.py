@@ -65,7 +65,12 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = GeoNetwork(spec.backbone, spec.class_counts)
+        # Batch statistics of blurred noise, so that the answer depends on the photo.
+        noise = torch.nn.functional.interpolate(torch.rand(32, 3, 6, 6), size=(96, 96), mode="bicubic")
+        network.backbone.train()
+        for _ in range(20):
+            network.features(2 * noise - 1)
         for head in network.heads.values():
-            torch.nn.init.normal_(head.weight, std=0.1)
+            torch.nn.init.normal_(head.weight, std=0.3)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     return write_model_folder(folder, spec, hierarchy, network.state_dict(), "# Tiny\n\nRandom weights.\n")
