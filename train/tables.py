@@ -74,7 +74,7 @@ def read_coordinates(
     latitudes, longitudes = array("d"), array("d")
     try:
         with open(path, "rb") as raw:
-            size = max(1, os.fstat(raw.fileno()).st_size)
+            size = os.fstat(raw.fileno()).st_size  # 0 for a pipe, which cannot say how far it is
             reader = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), strict=True)
             columns = _find_columns(path, next((row for row in reader if row), []))
             id_column = columns.id if with_ids else None
@@ -84,16 +84,19 @@ def read_coordinates(
                 if not row:
                     continue
                 try:
-                    latitude, longitude = float(row[latitude_column]), float(row[longitude_column])
+                    latitude_text, longitude_text = row[latitude_column], row[longitude_column]
+                    latitude, longitude = float(latitude_text), float(longitude_text)
                 except (ValueError, IndexError):
                     raise _defect(path, reader.line_num, row, columns) from None
-                if not (len(row) == width and -90 <= latitude <= 90 and -180 <= longitude <= 180):
+                in_range = -90 <= latitude <= 90 and -180 <= longitude <= 180  # false for NaN as well
+                # Python reads 1_0 as 10; a table that holds such a thing is damaged.
+                if len(row) != width or not in_range or "_" in latitude_text or "_" in longitude_text:
                     raise _defect(path, reader.line_num, row, columns)
                 latitudes.append(latitude)
                 longitudes.append(longitude)
                 if id_column is not None:
                     ids.append(row[id_column])
-                if progress and not len(latitudes) % _ROWS_PER_REPORT:
+                if progress and size and not len(latitudes) % _ROWS_PER_REPORT:
                     progress(raw.tell() / size)
     except OSError as error:
         raise TableError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
@@ -154,7 +157,7 @@ def _defect(path: str | os.PathLike[str], line: int, row: list[str], columns: _C
             value = float(text)
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
+        if "_" in text or not math.isfinite(value):
             what = f"{text!r} is not a number" if text.strip() else "the cell is empty"
             return TableError(
                 f"{path}, line {line}, column {name}: {what}; degrees are wanted, such as 46.78"

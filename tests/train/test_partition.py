@@ -1,0 +1,149 @@
+"""Splitting the Earth by where the photos are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import s2sphere
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geo_model.cells import Hierarchy, Partitioning
+from geo_model.errors import GeoModelError, PartitioningError
+from train.partition import partition
+from train.tables import read_coordinates
+
+
+def clustered_photos(seed, count=3000):
+    """Photos about a few towns of very different size, as photos are."""
+    rng = np.random.default_rng(seed)
+    towns = np.stack([rng.uniform(-75, 75, 12), rng.uniform(-180, 180, 12)], axis=1)
+    town = rng.choice(12, count, p=(weights := 0.6 ** np.arange(12)) / weights.sum())
+    spread = rng.choice([0.01, 0.3, 4.0], (count, 1))
+    points = towns[town] + rng.normal(0, 1, (count, 2)) * spread
+    return np.clip(points[:, 0], -90, 90), (points[:, 1] + 180) % 360 - 180
+
+
+def partition_by_the_book(latitudes, longitudes, img_min, img_max, lvl_min=2, lvl_max=30):
+    """The algorithm as it is described, one photo and one s2sphere cell at a time."""
+    leaves = [
+        s2sphere.CellId.from_lat_lng(s2sphere.LatLng.from_degrees(latitude, longitude))
+        for latitude, longitude in zip(latitudes, longitudes, strict=True)
+    ]
+    cells = {}
+    for photo, leaf in enumerate(leaves):
+        cells.setdefault(leaf.parent(lvl_min), []).append(photo)
+    cells = {cell: photos for cell, photos in cells.items() if len(photos) > img_min}
+    for level in range(lvl_min, lvl_max):
+        for cell in [cell for cell, photos in cells.items() if len(photos) > img_max]:
+            for photo in cells.pop(cell):
+                cells.setdefault(leaves[photo].parent(level + 1), []).append(photo)
+    cells = {cell: photos for cell, photos in cells.items() if len(photos) > img_min}
+    return {cell.to_token(): photos for cell, photos in sorted(cells.items(), key=lambda item: item[0].id())}
+
+
+@pytest.mark.parametrize(
+    ("img_min", "img_max", "lvl_min", "lvl_max"),
+    [(5, 60, 2, 30), (0, 1, 2, 30), (5, 60, 2, 6), (50, 400, 0, 30), (0, 10, 5, 5), (20, 21, 1, 9)],
+)
+def test_equal_to_the_described_algorithm(img_min, img_max, lvl_min, lvl_max):
+    latitudes, longitudes = clustered_photos(seed=img_max)
+    expected = partition_by_the_book(latitudes, longitudes, img_min, img_max, lvl_min, lvl_max)
+    made = partition(latitudes, longitudes, img_min, img_max, lvl_min, lvl_max, name="made")
+    assert made.name == "made"
+    assert made.tokens == list(expected)
+    assert made.photo_counts.tolist() == [len(photos) for photos in expected.values()]
+    np.testing.assert_allclose(made.latitudes, [latitudes[photos].mean() for photos in expected.values()])
+    if lvl_min > 0:
+        np.testing.assert_allclose(
+            made.longitudes, [longitudes[photos].mean() for photos in expected.values()]
+        )
+
+
+def test_the_order_of_the_photos_does_not_matter():
+    latitudes, longitudes = clustered_photos(seed=1)
+    first = partition(latitudes, longitudes, 5, 60)
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(latitudes))
+        again = partition(latitudes[order], longitudes[order], 5, 60)
+        for field in ("ids", "photo_counts", "latitudes", "longitudes"):
+            np.testing.assert_array_equal(getattr(again, field), getattr(first, field))
+
+
+def test_one_place_with_too_many_photos_ends_in_a_leaf():
+    made = partition(np.full(100, 48.8584), np.full(100, 2.2945), img_min=5, img_max=10)
+    assert made.s2_levels.tolist() == [30]
+    assert made.photo_counts.tolist() == [100]
+    assert (made.latitudes[0], made.longitudes[0]) == (48.8584, 2.2945)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_photo_on_the_date_line_does_not_move_the_mean_across_the_earth(side):
+    # One of the two belongs to the cell on the other side by its sign alone.
+    longitudes = np.array([180.0, -180.0, side * 179.9, side * 179.8, side * 179.9])
+    latitudes = np.zeros(5) + 0.1
+    made = partition(latitudes, longitudes, img_min=1, img_max=10, lvl_min=6)
+    largest = int(np.argmax(made.photo_counts))
+    assert made.photo_counts[largest] >= 3
+    assert side * made.longitudes[largest] == pytest.approx(179.9, abs=0.1)
+    assert (np.abs(made.longitudes) <= 180).all()
+
+
+@given(
+    st.lists(st.tuples(st.floats(-90, 90), st.floats(-180, 180)), min_size=1, max_size=40),
+    st.integers(0, 3),
+    st.integers(1, 6),
+)
+@settings(deadline=None)
+def test_counts_and_classes_agree(points, img_min, more):
+    latitudes, longitudes = np.array(points).T
+    expected = partition_by_the_book(latitudes, longitudes, img_min, img_min + more)
+    if not expected:
+        with pytest.raises(PartitioningError, match="no cell holds more"):
+            partition(latitudes, longitudes, img_min, img_min + more)
+        return
+    made = partition(latitudes, longitudes, img_min, img_min + more)
+    assert made.tokens == list(expected)
+    assert (np.diff(made.ids.astype(object)) > 0).all()
+    classes = made.classes_of(latitudes, longitudes)
+    np.testing.assert_array_equal(np.bincount(classes[classes >= 0], minlength=len(made)), made.photo_counts)
+    assert (made.photo_counts > img_min).all()
+    assert ((made.photo_counts <= img_min + more) | (made.s2_levels == 30)).all()
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "words"),
+    [
+        ((-1, 10, 2, 30), "img_min must be 0 or more, not -1"),
+        ((10, 10, 2, 30), r"img_max \(10\) must be larger than img_min \(10\)"),
+        ((5, 10, 7, 6), r"lvl_min \(7\) and lvl_max \(6\)"),
+        ((5, 10, 2, 31), r"lvl_max \(31\)"),
+        ((5, 10, -1, 30), r"lvl_min \(-1\)"),
+    ],
+)
+def test_contradicting_thresholds(thresholds, words):
+    with pytest.raises(ValueError, match=words):
+        partition(np.zeros(3), np.zeros(3), *thresholds)
+
+
+def test_too_few_photos_and_no_coordinates():
+    with pytest.raises(PartitioningError, match="no cell holds more than 5 of the 3 photos"):
+        partition(np.zeros(3), np.zeros(3), 5, 10)
+    with pytest.raises(PartitioningError, match="of the 0 photos"):
+        partition(np.zeros(0), np.zeros(0), 5, 10)
+    with pytest.raises(GeoModelError, match="beyond 90 degrees"):
+        partition(np.full(3, 120.0), np.zeros(3), 0, 10)
+
+
+def test_the_100000_coordinates_of_mp_16(shared_data, tmp_path):
+    table = read_coordinates(shared_data / "mp16_sample" / "coordinates.csv")
+    assert len(table) == 100_000
+    made = [
+        partition(table.latitudes, table.longitudes, img_min=5, img_max=most, name=name)
+        for name, most in (("coarse", 321), ("middle", 150), ("fine", 41))
+    ]
+    assert [len(cells) for cells in made] == [1000, 2006, 5007]
+    hierarchy = Hierarchy.build(*made)
+    assert hierarchy.sizes == (1000, 2006, 5007)
+    made[2].write_csv(tmp_path / "fine.csv")
+    np.testing.assert_array_equal(Partitioning.read_csv(tmp_path / "fine.csv").latitudes, made[2].latitudes)
