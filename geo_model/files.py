@@ -28,7 +28,7 @@ def replaced_when_written(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     target = Path(path)
     check_writable(target)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=".written-", suffix=".part", dir=target.parent)
     except OSError as error:
         raise GeoModelError(f"{target} cannot be written: {_reason(error)}") from error
     part = Path(name)
@@ -50,7 +50,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         GeoModelError: The path is a folder, or the folder that it lies in is missing or read-only.
     """
     target = Path(path)
-    if target.is_dir():
+    if os.path.isdir(target):  # unlike Path.is_dir, false for a name that is too long
         raise GeoModelError(f"{target} is a folder; give the name of a file")
     if not target.parent.is_dir():
         raise GeoModelError(f"{target} cannot be written: there is no folder {target.parent}; make it first")

@@ -45,7 +45,7 @@ def test_what_cannot_be_written_is_said_beforehand(tmp_path):
     check_writable(tmp_path / "new.csv")
     with pytest.raises(GeoModelError, match="is a folder; give the name of a file"):
         check_writable(tmp_path)
-    with pytest.raises(GeoModelError, match="there is no folder .*nowhere; make it first"):
+    with pytest.raises(GeoModelError, match=r"there is no folder .*nowhere; make it first"):
         check_writable(tmp_path / "nowhere" / "new.csv")
 
 
