@@ -112,6 +112,37 @@ def assign_command(
     print_summary(f"{out}: {len(table):,} photos; with a class: {shares}.")
 
 
+@app.command("fit")
+def fit_command(
+    config: Annotated[Path, typer.Argument(help="YAML file; see train/configs.", show_default=False)],
+    resume: Annotated[
+        bool,
+        typer.Option(help="Go on from the last checkpoint in the run folder, or start anew, discarding it."),
+    ] = True,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a key of the configuration, such as training.epochs=20; may be given often.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Train a network on WebDataset tars, calibrate it, and leave both in the run folder."""
+    from train.config import read_config
+
+    settings = read_config(config, overrides or ())
+    from train.fit import fit
+
+    try:
+        run = fit(settings, resume=resume, console=message_console())
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from the last whole epoch.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print_summary(f"{run}: trained and calibrated; next: python -m train export {run} MODEL_FOLDER")
+
+
 def print_summary(text: str) -> None:
     """Say on standard output what was made."""
     from rich.console import Console

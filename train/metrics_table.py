@@ -1,0 +1,106 @@
+"""One line an epoch on the screen, one row an epoch in metrics.csv."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from pathlib import Path
+
+import lightning as L
+from rich.console import Console
+
+from geo_model.errors import ConfigError
+
+
+class MetricsTable(L.Callback):
+    """Writes metrics.csv (LF, UTF-8, header) and prints each epoch's figures.
+
+    Columns: `epoch` from 0, `step`, `seconds` of the epoch, `lr/...` at its end, `train/loss`, `val/...`. A
+    resumed run keeps the rows of the epochs it does not repeat.
+
+    Args:
+        path: Of the CSV.
+        console: For the lines.
+    """
+
+    def __init__(self, path: Path, console: Console) -> None:
+        self._path, self._console = path, console
+        self._rows: list[dict[str, str]] = []
+        self._started = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Read what an earlier part of the run wrote."""
+        self._rows = []
+        if self._path.is_file():
+            with open(self._path, newline="", encoding="utf-8") as file:
+                self._rows = [
+                    row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch
+                ]
+        if self._rows:
+            self._console.print(f"Resuming after epoch {len(self._rows)}.")
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note the time."""
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write a row, print a line, and stop a run whose loss is no number.
+
+        Raises:
+            ConfigError: The training loss is not finite.
+        """
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row: dict[str, float | int] = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "seconds": round(time.monotonic() - self._started, 1),
+        }
+        row |= {f"lr/{g['name']}": g["lr"] for o in trainer.optimizers for g in o.param_groups}
+        row |= figures
+        self._rows.append({name: f"{value:.8g}" for name, value in row.items()})
+        self._write()
+        if not math.isfinite(figures.get("train/loss", math.nan)):
+            raise ConfigError(
+                f"optimiser: the loss is not a finite number in epoch {trainer.current_epoch + 1}; lower the "
+                "learning rates, clip the gradient (optimiser.clip_norm) or use precision 32."
+            )
+        self._console.print(epoch_line(trainer.current_epoch, trainer.max_epochs, figures), highlight=False)
+
+    def _write(self) -> None:
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        fresh = self._path.with_suffix(".new")
+        with open(fresh, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self._rows)
+        fresh.replace(self._path)
+
+
+def epoch_line(epoch: int, epochs: int | None, figures: dict[str, float]) -> str:
+    """An epoch's figures in one line: the losses, then for each kind the shares within 750 and 2500 km."""
+    parts = [
+        f"epoch {epoch + 1:>3}/{epochs}",
+        f"loss {figures.get('train/loss', math.nan):.3f}",
+        f"val loss {figures.get('val/loss', math.nan):.3f}",
+        f"nll {figures.get('val/nll', math.nan):.3f}",
+    ]
+    groups = sorted(
+        name[len("val/") : -len("/accuracy_750")]
+        for name in figures
+        if name.count("/") > 1 and name.startswith("val/") and name.endswith("/accuracy_750")
+    )
+    for group in groups:
+        shares = [100 * figures[f"val/{group}/accuracy_{km}"] for km in (200, 750, 2500)]
+        parts.append(f"{group} {shares[0]:.1f} / {shares[1]:.1f} / {shares[2]:.1f}%")
+    return "  ".join(parts)
+
+
+def group_line(name: str, figures: dict[str, float]) -> str:
+    """The calibrated figures of one group of photos in one line."""
+    shares = " / ".join(f"{100 * figures[f'accuracy_{km}']:.1f}" for km in (1, 25, 200, 750, 2500))
+    return (
+        f"  {name} ({figures['photos']:,.0f} photos): {shares} % within 1 / 25 / 200 / 750 / 2500 km, median "
+        f"{figures['median_km']:,.0f} km, 50% and 90% regions hold {figures['coverage_0.5']:.1%} and "
+        f"{figures['coverage_0.9']:.1%}"
+    )

@@ -1,0 +1,207 @@
+"""The network in training: loss, optimiser, schedule and what each epoch's validation measures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+
+from geo_model.cells import LEVELS, Hierarchy
+from geo_model.crops import CropRule, normalise
+from geo_model.decoding import Decoder
+from geo_model.network import GeoNetwork
+from train.config import Config, Schedule
+from train.data import PhotoIndex
+from train.figures import PhotoFigures, figures_of_groups, photo_figures
+from train.labels import Targets, loss_of_levels
+from train.stages import CutBackbone
+
+
+class Geolocator(L.LightningModule):
+    """A `GeoNetwork` that learns.
+
+    The heads learn evidence: the logits are log prior + head(features), the prior being each cell's share of
+    the partitioning's photos. So weight decay pulls the answer towards the prior, and evidence can be weighed
+    against it afterwards; `with_prior` in train/export.py joins the two in the heads' biases.
+
+    Args:
+        config: Of the run.
+        hierarchy: The three partitionings.
+        network: With its pretrained backbone.
+        cut: Of the network's backbone.
+        rule: Normalises crops.
+        steps_per_epoch: For the schedule.
+        val_photos: Where they were taken, and their kinds.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        hierarchy: Hierarchy,
+        network: GeoNetwork,
+        cut: CutBackbone,
+        rule: CropRule,
+        steps_per_epoch: int,
+        val_photos: PhotoIndex,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.targets = Targets(hierarchy, config.labels)
+        for level, prior in zip(LEVELS, log_priors(hierarchy, config.head.prior_bias), strict=True):
+            self.register_buffer(f"{level.value}_prior", prior)
+            head = network.heads[level.value]
+            assert isinstance(head, nn.Linear)
+            nn.init.zeros_(head.bias)
+            if config.head.weights_at_zero:
+                nn.init.zeros_(head.weight)
+        self._config, self._cut, self._rule = config, cut, rule
+        self._hierarchy, self._decoder = hierarchy, Decoder(hierarchy)
+        self._steps_per_epoch = steps_per_epoch
+        self._val_photos = val_photos
+        self._validated: list[PhotoFigures] = []
+
+    def train(self, mode: bool = True) -> Geolocator:
+        """As in torch; the frozen part of the backbone stays in evaluation mode."""
+        super().train(mode)
+        self._cut.train(mode)
+        return self
+
+    def activations(self, inputs: Tensor) -> Tensor:
+        """What enters the trainable tail: of uint8 crops (B, 3, S, S), or cached activations as they are."""
+        if inputs.dtype == torch.uint8:
+            crops = normalise(inputs, self._rule)
+            if self._config.training.channels_last:
+                crops = crops.contiguous(memory_format=torch.channels_last)
+            return self._cut.front(crops)
+        inputs = inputs.float()
+        if inputs.dim() == 4 and self._config.training.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return inputs
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Logits of each level, (B, cells), from uint8 crops (B, 3, S, S) or cached activations (B, ...)."""
+        return self.with_prior(self.evidence(inputs))
+
+    def evidence(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """What the heads say of each level before the prior is added."""
+        features = self._cut.tail(self.activations(inputs))
+        return self.network.classify(dropout(features, self._config.head.dropout, self.training))
+
+    def with_prior(self, evidence: Sequence[Tensor], strength: float = 1.0) -> tuple[Tensor, ...]:
+        """Logits: log prior + strength * evidence, float32 (..., cells) per level."""
+        return tuple(
+            getattr(self, f"{level.value}_prior") + strength * part.float()
+            for level, part in zip(LEVELS, evidence, strict=True)
+        )
+
+    def on_train_epoch_start(self) -> None:
+        """Start each epoch from random numbers of its own, so that a resumed run repeats an unbroken one."""
+        seed = np.random.SeedSequence([self._config.seed, self.current_epoch, 1]).generate_state(1)[0]
+        torch.manual_seed(int(seed))
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        """The sum of the three levels' cross-entropies."""
+        inputs = batch["inputs"]
+        targets = self.targets(batch["point"], batch["classes"])
+        if (alpha := self._config.training.mixup_alpha) > 0:
+            # Zhang et al., "mixup", ICLR 2018, but on what enters the tail, so that cached views mix as well.
+            share = float(torch.distributions.Beta(alpha, alpha).sample())
+            partner = torch.randperm(len(inputs), device=inputs.device)
+            features = self.activations(inputs)
+            inputs = share * features + (1 - share) * features[partner]
+            targets = tuple(share * part + (1 - share) * part[partner] for part in targets)
+        loss = loss_of_levels(self(inputs), targets)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(inputs))
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        """Measure one batch of photos, each with its V crops."""
+        inputs = batch["inputs"]
+        logits = [part.unflatten(0, inputs.shape[:2]) for part in self(inputs.flatten(0, 1))]
+        decoded = self._decoder.decode(logits)
+        targets = self.targets(batch["point"], batch["classes"])
+        truth = self._val_photos.coordinates[batch["row"].cpu().numpy()]
+        self._validated.append(photo_figures(decoded, self._hierarchy, truth, batch["classes"], targets))
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget what was measured before."""
+        self._validated.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures of all photos, of each kind, and of all kinds alike."""
+        figures = PhotoFigures.joined(self._validated)
+        values = figures_of_groups(figures, self._val_photos.kinds, self._val_photos.kind_of)
+        self.log_dict({f"val/{name}": value for name, value in values.items()})
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Three groups: heads, backbone with weight decay, backbone without (biases and normalisation)."""
+        settings = self._config.optimiser
+        learning = [p for p in self.network.backbone.parameters() if p.requires_grad]
+        groups = [
+            {
+                "name": "heads",
+                "params": list(self.network.heads.parameters()),
+                "lr": settings.lr_heads,
+                "weight_decay": settings.weight_decay,
+            }
+        ]
+        for name, decay, members in (
+            ("backbone", settings.weight_decay_backbone, [p for p in learning if p.dim() > 1]),
+            ("backbone_plain", 0.0, [p for p in learning if p.dim() <= 1]),
+        ):
+            if members:
+                groups.append(
+                    {"name": name, "params": members, "lr": settings.lr_backbone, "weight_decay": decay}
+                )
+        optimiser: torch.optim.Optimizer
+        if settings.name == "sgd":
+            optimiser = torch.optim.SGD(groups, lr=settings.lr_heads, momentum=settings.momentum)
+        else:
+            optimiser = torch.optim.AdamW(groups, lr=settings.lr_heads, betas=settings.betas)
+        schedule = self._config.schedule
+
+        def factor(step: int) -> float:
+            return learning_rate_factor(
+                schedule,
+                step / self._steps_per_epoch,
+                self._config.training.epochs,
+                1 / self._steps_per_epoch,
+            )
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def learning_rate_factor(schedule: Schedule, epoch: float, epochs: int, step_epochs: float) -> float:
+    """Share of the full learning rate.
+
+    Args:
+        schedule: Which curve.
+        epoch: Epochs done, with fractions.
+        epochs: Of the whole run.
+        step_epochs: Length of one step in epochs; the warm-up starts with one step's rise, not at 0.
+    """
+    if epoch < schedule.warmup_epochs:
+        return (epoch + step_epochs) / (schedule.warmup_epochs + step_epochs)
+    if schedule.name == "multistep":
+        return schedule.gamma ** sum(epoch >= milestone for milestone in schedule.milestones)
+    if schedule.name == "constant":
+        return 1.0
+    done = min(1.0, (epoch - schedule.warmup_epochs) / max(1e-9, epochs - schedule.warmup_epochs))
+    return schedule.final_share + (1 - schedule.final_share) * (1 + math.cos(math.pi * done)) / 2
+
+
+def log_priors(hierarchy: Hierarchy, by_photos: bool) -> list[Tensor]:
+    """Logarithm of each cell's share of the partitioning's photos, float32 (cells,) per level; or zeros."""
+    priors = []
+    for level in LEVELS:
+        counts = np.maximum(hierarchy[level].photo_counts.astype(np.float64), 1)
+        share = np.log(counts / counts.sum()) if by_photos else np.zeros(len(counts))
+        priors.append(torch.from_numpy(share.astype(np.float32)))
+    return priors
