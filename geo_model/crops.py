@@ -60,7 +60,7 @@ class CropRule:
             object.__setattr__(self, key, _three_numbers(key, getattr(self, key)))
         if min(self.std) <= 0:
             raise ConfigError(f"crop rule: std is {list(self.std)}; give three numbers above 0.")
-        if self.interpolation not in _RESAMPLING:
+        if not isinstance(self.interpolation, str) or self.interpolation not in _RESAMPLING:
             raise ConfigError(
                 f"crop rule: interpolation is {self.interpolation!r}; give one of {', '.join(_RESAMPLING)}."
             )

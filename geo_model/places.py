@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geo_model.sphere import chord_of_km, great_circle_km, unit_vectors
+from geo_model.sphere import EARTH_RADIUS_KM, great_circle_km, unit_vectors
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
-# 34,000 places load in 0.4 s; those with 5,000 people are twice as many and take 1.7 s, for names that
+# 34,000 places parse in 0.4 s; those with 5,000 people are twice as many and take 1.7 s, for names that
 # fewer readers know.
 _MIN_POPULATION = 15_000
 
-NAMED_WITHIN_KM = 15.0
-"""The largest place this near gives the name, so that Paris is Paris and not one of its districts."""
+PEOPLE_PER_KM2 = 3000
+"""A city reaches as far as a circle that its people fill so densely: 3 million people, 18 km."""
+
+DISTRICT_SHARE = 0.2
+"""A place within a city's reach with less than this share of its people goes by the city's name."""
 
 AT_PLACE_KM = 25.0
 """Up to this distance a point is said to be in the place; city level in the field's accuracy thresholds."""
@@ -76,10 +79,12 @@ class _Gazetteer:
     """Places by falling population: columns of equal length, and a search tree over them."""
 
     names: list[str]
-    country_codes: NDArray[np.str_]
+    country_codes: list[str]
     latitudes: NDArray[np.float64]
     longitudes: NDArray[np.float64]
     tree: cKDTree
+    cities: NDArray[np.intp]
+    """Index of the city that each place belongs to, mostly itself."""
     countries: dict[str, tuple[str, str, str]]
     """Country code to country name, continent name and continent code."""
 
@@ -111,22 +116,44 @@ def _read() -> _Gazetteer:
     cities.sort(key=lambda city: (-city["population"], city["geonameid"]))
     latitudes = np.array([city["latitude"] for city in cities], dtype=np.float64)
     longitudes = np.array([city["longitude"] for city in cities], dtype=np.float64)
+    populations = np.array([city["population"] for city in cities], dtype=np.float64)
+    country_codes = [city["countrycode"] for city in cities]
+    tree = cKDTree(unit_vectors(latitudes, longitudes))
     return _Gazetteer(
         names=[city["name"] for city in cities],
-        country_codes=np.array([city["countrycode"] for city in cities]),
+        country_codes=country_codes,
         latitudes=latitudes,
         longitudes=longitudes,
-        tree=cKDTree(unit_vectors(latitudes, longitudes)),
+        tree=tree,
+        cities=_cities_of_places(tree, populations, country_codes),
         countries=countries,
     )
+
+
+def _cities_of_places(
+    tree: cKDTree, populations: NDArray[np.float64], country_codes: list[str]
+) -> NDArray[np.intp]:
+    """Index of the city that each place belongs to, mostly itself; places come by falling population."""
+    reaches_km = np.sqrt(populations / (np.pi * PEOPLE_PER_KM2))
+    around = tree.query_ball_point(tree.data, 2 * np.sin(reaches_km / EARTH_RADIUS_KM / 2))
+    cities = np.arange(len(populations))
+    for city in range(len(populations) - 1, -1, -1):  # the largest comes last and has the last word
+        for place in around[city]:
+            if (
+                populations[place] < DISTRICT_SHARE * populations[city]
+                and country_codes[place] == country_codes[city]
+            ):
+                cities[place] = city
+    return cities
 
 
 def nearest_places(latitudes: ArrayLike, longitudes: ArrayLike) -> list[Place]:
     """Nearest place of at least 15,000 people to each point.
 
-    A larger place of the same country within `NAMED_WITHIN_KM` of the point is named instead of the nearest.
-    Works anywhere, in oceans and at the poles too: only the distance grows. The country is that of the place,
-    which near a border need not be that of the point.
+    A district or suburb (see `PEOPLE_PER_KM2` and `DISTRICT_SHARE`) gives way to the city of the same country
+    that it belongs to, so that Paris is Paris. Works anywhere, in oceans and at the poles too: only the
+    distance grows. The country is that of the nearest populated place, so near a border and at sea it can be
+    wrong for the point itself.
 
     Args:
         latitudes: Degrees, shape (N,).
@@ -149,13 +176,7 @@ def nearest_places(latitudes: ArrayLike, longitudes: ArrayLike) -> list[Place]:
     if not len(latitudes):
         return []
     gazetteer = _load()
-    points = unit_vectors(latitudes, longitudes)
-    chosen = gazetteer.tree.query(points)[1]
-    around = gazetteer.tree.query_ball_point(points, chord_of_km(NAMED_WITHIN_KM))
-    for row, indices in enumerate(around):
-        if len(indices) > 1:
-            country = gazetteer.country_codes[chosen[row]]
-            chosen[row] = min(index for index in indices if gazetteer.country_codes[index] == country)
+    chosen = gazetteer.cities[gazetteer.tree.query(unit_vectors(latitudes, longitudes))[1]]
     distances_km = great_circle_km(
         latitudes, longitudes, gazetteer.latitudes[chosen], gazetteer.longitudes[chosen]
     )
@@ -163,7 +184,7 @@ def nearest_places(latitudes: ArrayLike, longitudes: ArrayLike) -> list[Place]:
 
 
 def _place(gazetteer: _Gazetteer, index: int, distance_km: float) -> Place:
-    code = str(gazetteer.country_codes[index])
+    code = gazetteer.country_codes[index]
     country, continent, continent_code = gazetteer.countries[code]
     return Place(
         name=gazetteer.names[index],
