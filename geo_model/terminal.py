@@ -1,0 +1,178 @@
+"""What the command line shows: predictions and evaluation reports as rich tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from geo_model.cells import LEVELS
+from geo_model.images import photo_name
+
+if TYPE_CHECKING:
+    from geo_model.evaluation import Report
+    from geo_model.predict import Prediction
+
+_NAMED = 5
+"""Photo ids that a list of a report names before it only counts."""
+
+
+def prediction_view(prediction: Prediction, top_k: int = 5) -> RenderableType:
+    """Name, answer, credible regions and the most probable cells of one photo."""
+    answer = Table.grid(padding=(0, 2))
+    answer.add_row("Place", Text(prediction.place.text, style="bold"))
+    answer.add_row("Latitude, longitude", coordinate_text(prediction.latitude, prediction.longitude))
+    answer.add_row("Probability of its cell", percent(prediction.probability))
+    for share in (0.9, 0.5):
+        region = prediction.region(share)
+        answer.add_row(
+            f"{share:.0%} region", f"{area_text(region.area_km2)} in {len(region.classes):,} cells"
+        )
+    parts: list[RenderableType] = [
+        Text(photo_name(prediction.name), style="bold cyan"),
+        Padding(answer, (0, 2)),
+    ]
+    if top_k > 0:
+        cells = _table()
+        cells.add_column("", justify="right")
+        cells.add_column("Most probable cells", overflow="fold")
+        cells.add_column("Lat, lon", justify="right", no_wrap=True)
+        for level in LEVELS:
+            cells.add_column(level.value.capitalize(), justify="right")
+        cells.add_column("Together", justify="right")
+        ancestors = prediction.hierarchy.ancestors
+        for candidate in prediction.top(top_k):
+            heads = [
+                percent(float(prediction.levels[level][ancestors[candidate.class_index, column]]))
+                for column, level in enumerate(LEVELS)
+            ]
+            cells.add_row(
+                str(candidate.rank),
+                Text(candidate.place.text),
+                coordinate_text(candidate.latitude, candidate.longitude, digits=2),
+                *heads,
+                percent(candidate.probability),
+            )
+        parts.append(Padding(cells, (1, 0, 1, 2)))
+    return Group(*parts)
+
+
+def report_view(report: Report) -> RenderableType:
+    """Accuracy, coverage, kinds of photo, and what was left out."""
+    parts: list[RenderableType] = [
+        Text(
+            f"{report.count:,} photos: % within a distance of the truth, and its 95% interval", style="bold"
+        ),
+        _accuracy_table(report),
+        Text("Photos whose true cell is in the credible region", style="bold"),
+        _coverage_table(report),
+    ]
+    if report.by_kind:
+        parts += [Text("The final answer by kind of photo", style="bold"), _kind_table(report)]
+    parts += [Text(line) for line in _left_out(report)]
+    return Group(*parts)
+
+
+def _table() -> Table:
+    """An empty table that fits into 80 columns where it can."""
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def _accuracy_table(report: Report) -> Table:
+    table = _table()
+    table.add_column("")
+    for accuracy in report.answer.accuracies:
+        table.add_column(f"{accuracy.km:g} km", justify="right")
+    table.add_column("Median", justify="right")
+    table.add_column("GeoScore", justify="right")
+    for summary in report.distances:
+        cells = []
+        for accuracy in summary.accuracies:
+            interval = f"\n{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}"
+            cells.append(Text(f"{100 * accuracy.share:.1f}").append(interval, style="dim"))
+        table.add_row(summary.name, *cells, f"{summary.median_km:,.0f} km", f"{summary.mean_geoscore:,.0f}")
+    return table
+
+
+def _coverage_table(report: Report) -> Table:
+    table = _table()
+    for title in ("Region", "Covered", "95% interval", "Median area"):
+        table.add_column(title, justify="right")
+    for coverage in report.coverages:
+        table.add_row(
+            f"{coverage.region:.0%}",
+            f"{coverage.share:.1%} ({coverage.hits:,} of {coverage.total:,})",
+            f"{100 * coverage.low:.1f}–{100 * coverage.high:.1f}",
+            area_text(coverage.median_area_km2),
+        )
+    return table
+
+
+def _kind_table(report: Report) -> Table:
+    table = _table()
+    table.add_column("")
+    table.add_column("Photos", justify="right")
+    for accuracy in report.answer.accuracies:
+        table.add_column(f"{accuracy.km:g} km", justify="right")
+    table.add_column("Median", justify="right")
+    for coverage in report.coverages:
+        table.add_column(f"In {coverage.region:.0%}", justify="right")
+    for kind, part in report.by_kind.items():
+        table.add_row(
+            Text(kind),
+            f"{part.count:,}",
+            *(f"{100 * accuracy.share:.1f}" for accuracy in part.answer.accuracies),
+            f"{part.answer.median_km:,.0f} km",
+            *(f"{coverage.share:.1%}" for coverage in part.coverages),
+        )
+    return table
+
+
+def _left_out(report: Report) -> list[str]:
+    lines = []
+    if report.outside_cells:
+        lines.append(f"The truth of {_count(report.outside_cells)} lies in no cell, so no region holds it.")
+    for what, ids in (
+        ("without truth, not evaluated", report.without_truth),
+        ("in the truth table and nowhere else", report.without_photo),
+        ("left out, for another has the truth of their file name", report.repeated),
+        ("that cannot be read, not evaluated", [photo_id for photo_id, _ in report.unreadable]),
+    ):
+        if ids:
+            lines.append(f"{_count(len(ids))} {what}: {_named(ids)}.")
+    return lines
+
+
+def _count(number: int) -> str:
+    return f"{number:,} photo" if number == 1 else f"{number:,} photos"
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+    return ", ".join(photo_name(photo_id) for photo_id in ids[:_NAMED]) + more
+
+
+def coordinate_text(latitude: float, longitude: float, digits: int = 4) -> str:
+    """Latitude and longitude in degrees as maps take them: 45.7640, 4.8357."""
+    return f"{latitude:.{digits}f}, {longitude:.{digits}f}"
+
+
+def area_text(area_km2: float) -> str:
+    """An area in km² with no more digits than it deserves."""
+    if area_km2 >= 10_000_000:
+        return f"{area_km2 / 1e6:,.0f} million km²"
+    if area_km2 >= 1_000_000:
+        return f"{area_km2 / 1e6:,.1f} million km²"
+    return f"{area_km2:,.0f} km²" if area_km2 >= 10 else f"{area_km2:.2g} km²"
+
+
+def percent(probability: float) -> str:
+    """A probability in percent: 12.3%, 0.05%, <0.01%."""
+    if 0 < probability < 0.0001:
+        return "<0.01%"
+    return f"{probability:.1%}" if probability >= 0.001 or probability == 0 else f"{probability:.2%}"
