@@ -1,0 +1,19 @@
+"""The web app: `streamlit run webapp/app.py`."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = str(Path(__file__).resolve().parent.parent)
+if ROOT not in sys.path:  # Streamlit puts only this file's folder there, and the packages lie beside it
+    sys.path.insert(0, ROOT)
+
+PAGES = Path(__file__).resolve().parent / "pages"
+ICON = Path(ROOT) / "assets" / "icon.svg"  # an icon by name would be fetched from an outside host
+
+st.set_page_config(page_title="Geolocation-Images", page_icon=ICON, layout="wide")
+st.navigation(
+    [st.Page(PAGES / "locate.py", title="Locate", icon=":material/add_photo_alternate:", default=True)],
+    position="top",
+).run()

@@ -1,0 +1,135 @@
+"""The globe on the page Locate: level, globe or map, legend and the cell that was clicked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from geo_model.cells import LEVELS, Level
+from webapp import globe
+from webapp.geometry import great_circle
+from webapp.legend import legend_html
+from webapp.palette import DARK, LIGHT, Palette
+from webapp.photos import Located, Photo
+from webapp.session import Session, cell_book
+from webapp.wording import area, coordinates, count, percent
+
+_COMBINED = "Combined"
+_LEVEL_NAMES = {_COMBINED: None, **{level.value.capitalize(): level for level in LEVELS}}
+_GLOBE, _MAP = "Globe", "Flat map"
+
+
+def palette() -> Palette:
+    """Colours for the theme that the visitor uses."""
+    return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def on_phone() -> bool:
+    """Whether the visitor's browser says that it runs on a phone, where the globe must be smaller."""
+    return "Mobi" in (st.context.headers.get("User-Agent") or "")
+
+
+def chart_height() -> int:
+    """Height of the globe in pixels."""
+    return 400 if on_phone() else 540
+
+
+def land() -> str | dict[str, Any]:
+    """The land as the globe wants it."""
+    return globe.land_source(bool(st.get_option("server.enableStaticServing")))
+
+
+@st.fragment
+def show_globe(state: Session, photo: Photo, located: Located) -> None:
+    """Controls, globe, legend and the chosen cell; a click runs only this part of the page again."""
+    level, flat = _controls(state)
+    prediction = located.prediction
+    book = cell_book(level)
+    colours = palette()
+    shown = globe.cells_on_show(prediction, level)
+    layer_id = globe.cells_layer_id(shown, photo.key)
+    key = "flat-map" if flat else "globe"
+    point = (prediction.latitude, prediction.longitude)
+
+    def remember_click() -> None:
+        rows = st.session_state[key].selection.indices.get(layer_id, [])
+        state.cell = (photo.key, level, int(shown.classes[rows[0]])) if rows else None
+
+    marks = [globe.estimate_layer(point, colours, flat=flat)]
+    if located.truth:
+        tag = (located.truth.latitude, located.truth.longitude)
+        marks.insert(0, globe.tag_layer(tag, point, colours, flat=flat))
+    cell = _chosen_class(state, photo, level)
+    selected = st.session_state.get(key, {}).get("selection", {}).get("indices", {}).get(layer_id)
+    if cell is not None and not selected:
+        marks.insert(0, globe.outline_layer(cell, book, colours, flat=flat))
+    deck = globe.draw(
+        colours,
+        globe.camera(_centre(located), flat, on_phone()),
+        flat=flat,
+        land=land(),
+        cells=[globe.cells_layer(layer_id, shown, book, colours, flat=flat)],
+        marks=marks,
+    )
+    st.pydeck_chart(
+        deck,
+        height=chart_height(),
+        on_select=remember_click,
+        key=key,
+        alt="The Earth with cells coloured by their probability",
+    )
+    st.html(legend_html(shown.scale, colours, located.truth))
+    _show_cell(located, level, cell)
+    drawn = f"the {len(shown.classes):,} most probable of {count(len(book.partitioning), 'cell')}"
+    st.caption(f"Drawn: {drawn}, which hold {percent(shown.held)} of the probability.")
+
+
+def _controls(state: Session) -> tuple[Level | None, bool]:
+    st.session_state.setdefault("level", state.level_name)
+    st.session_state.setdefault("view", _MAP if state.flat else _GLOBE)
+    with st.container(horizontal=True, gap="large"):
+        name = st.segmented_control(
+            "Cells",
+            list(_LEVEL_NAMES),
+            key="level",
+            required=True,
+            help="The network answers at three resolutions. *Combined* multiplies the three along the "
+            "hierarchy, and gives the answer.",
+        )
+        view = st.segmented_control("View", [_GLOBE, _MAP], key="view", required=True)
+    state.level_name, state.flat = name or _COMBINED, view == _MAP
+    return _LEVEL_NAMES[state.level_name], state.flat
+
+
+def _centre(located: Located) -> tuple[float, float]:
+    """What to look at: the prediction, or the middle of the way to the truth if both fit on one side."""
+    point = (located.prediction.latitude, located.prediction.longitude)
+    truth = located.truth
+    if truth is None or truth.distance_km > globe.ONE_SIDE_KM:
+        return point
+    way = great_circle(point, (truth.latitude, truth.longitude))
+    latitude, longitude = way[len(way) // 2].tolist()
+    return latitude, longitude
+
+
+def _chosen_class(state: Session, photo: Photo, level: Level | None) -> int | None:
+    if state.cell and state.cell[:2] == (photo.key, level):
+        return state.cell[2]
+    return None
+
+
+def _show_cell(located: Located, level: Level | None, cell: int | None) -> None:
+    if cell is None:
+        st.caption(":material/ads_click: Point at a cell to see what it holds; click it to keep it here.")
+        return
+    book = cell_book(level)
+    cells = book.partitioning
+    probability = float(located.prediction.probabilities(level)[cell])
+    with st.container(border=True):
+        st.markdown(
+            f"**{book.places[cell].text}** — {percent(probability)} of the probability  \n"
+            f"Cell `{cells.tokens[cell]}` (S2 level {cells.s2_levels[cell]}), {area(cells.areas_km2[cell])}, "
+            f"{count(int(cells.photo_counts[cell]), 'photo')} shaped it, with their mean at "
+            f"`{coordinates(cells.latitudes[cell], cells.longitudes[cell])}`"
+        )

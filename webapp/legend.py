@@ -1,0 +1,39 @@
+"""The legend of the globe as HTML; every text in it is the app's own."""
+
+from __future__ import annotations
+
+import math
+
+from webapp.palette import Colour, Palette, ProbabilityScale, css
+from webapp.photos import Truth
+from webapp.wording import percent
+
+
+def legend_html(scale: ProbabilityScale, palette: Palette, truth: Truth | None) -> str:
+    """A bar of colours with three probabilities below it, and what the points mean."""
+    stops = ", ".join(css(colour) for colour in palette.ramp)
+    middle = math.sqrt(scale.lowest * scale.highest)
+    ticks = "".join(f"<span>{percent(value)}</span>" for value in (scale.lowest, middle, scale.highest))
+    marks = _mark(palette.estimate, palette.halo, "Prediction")
+    if truth:
+        marks += _mark(
+            palette.tag, palette.halo, "The photo's own GPS tag" if truth.from_tag else "Where it was taken"
+        )
+    return f"""
+<div style="display:flex;flex-wrap:wrap;gap:0.4rem 1.6rem;align-items:center;font-size:0.82rem">
+  <div style="flex:1 1 220px;max-width:340px">
+    <div style="height:10px;border-radius:5px;background:linear-gradient(90deg,{stops})"></div>
+    <div style="display:flex;justify-content:space-between;opacity:0.75">{ticks}</div>
+  </div>
+  <div style="opacity:0.75">probability of a cell</div>
+  {marks}
+</div>"""
+
+
+def _mark(colour: Colour, halo: Colour, text: str) -> str:
+    dot = (
+        f"display:inline-block;width:12px;height:12px;border-radius:50%;background:{css(colour)};"
+        f"border:2px solid {css(halo)};box-shadow:0 0 0 1px rgba(128,128,128,0.6);margin-right:0.45rem;"
+        "vertical-align:-2px"
+    )
+    return f'<div><span style="{dot}"></span>{text}</div>'

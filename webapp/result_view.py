@@ -1,0 +1,144 @@
+"""What the page Locate shows of a located photo."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import streamlit as st
+
+from geo_model.cells import Level
+from webapp.globe_view import show_globe
+from webapp.photos import Located, Photo
+from webapp.session import Session, cell_book
+from webapp.wording import (
+    area,
+    area_in_words,
+    certainty,
+    coordinates,
+    count,
+    distance,
+    percent,
+    shares,
+)
+
+_TONES: dict[str, tuple[Literal["green", "orange", "red"], str]] = {
+    "good": ("green", ":material/my_location:"),
+    "fair": ("orange", ":material/location_searching:"),
+    "poor": ("red", ":material/question_mark:"),
+}
+_TABLE_STYLE = """<style>
+.top-places {border-collapse: collapse; width: 100%; font-size: 0.9rem}
+.top-places td {padding: 0.35rem 0.5rem; border-top: 1px solid rgba(128, 128, 128, 0.25); line-height: 1.3}
+.top-places td:first-child {opacity: 0.6; width: 1.2rem}
+.top-places td:nth-child(3) {width: 22%}
+.top-places td:last-child {text-align: right; width: 3.6rem; white-space: nowrap}
+.top-places small {opacity: 0.65}
+.top-places div {height: 8px; min-width: 2px; border-radius: 4px; background: rgb(0, 128, 170)}
+</style>"""
+_PREVIEW_HEIGHT_PX = 220
+
+
+def photo_table(state: Session, located: Sequence[tuple[Photo, Located]]) -> tuple[Photo, Located]:
+    """All located photos; a click on a row chooses the photo to show."""
+    keys = [photo.key for photo, _ in located]
+    current = keys.index(state.chosen) if state.chosen in keys else 0
+    rows = [
+        {
+            "Photo": result.thumbnail,
+            "Name": photo.name,
+            "Place": result.prediction.place.text,
+            "Coordinates": coordinates(result.prediction.latitude, result.prediction.longitude),
+            "90% region, km²": result.prediction.region(0.9).area_km2,
+            "Off by, km": result.truth.distance_km if result.truth else None,
+        }
+        for photo, result in located
+    ]
+    if all(row["Off by, km"] is None for row in rows):
+        for row in rows:
+            del row["Off by, km"]
+    # The key holds the photos, so that the choice starts anew with each new set of them.
+    event: Any = st.dataframe(
+        rows,
+        key="photos-" + "-".join(key[:6] for key in keys),
+        hide_index=True,
+        row_height=48,
+        height=min(38 + 48 * len(rows), 280),
+        column_config={
+            "Photo": st.column_config.ImageColumn(width="small"),
+            "Name": st.column_config.TextColumn(width="medium"),
+            "Place": st.column_config.TextColumn(width="large"),
+            "90% region, km²": st.column_config.NumberColumn(format="compact"),
+            "Off by, km": st.column_config.NumberColumn(
+                format="%,.0f", help="From where it was taken, if that is known"
+            ),
+        },
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [current]}},
+    )
+    if event.selection.rows:
+        current = event.selection.rows[0]
+        state.chosen = keys[current]
+    return located[current]
+
+
+def show_result(state: Session, photo: Photo, located: Located) -> None:
+    """The photo, the answer in words and in numbers, and the globe."""
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        _show_photo(photo, located)
+        _show_answer(located)
+    with right:
+        show_globe(state, photo, located)
+
+
+def _show_photo(photo: Photo, located: Located) -> None:
+    width, height = located.preview_size
+    st.image(
+        located.preview, width=max(1, round(width * min(1, _PREVIEW_HEIGHT_PX / height))), alt="The photo"
+    )
+    if photo.sample:
+        st.caption(photo.sample.credit)
+    else:
+        st.text(photo.name)  # st.text shows every character as it is
+
+
+def _show_answer(located: Located) -> None:
+    prediction = located.prediction
+    region = prediction.region(0.9)
+    sure = certainty(region.area_km2)
+    colour, icon = _TONES[sure.tone]
+    place = prediction.place.text
+    st.subheader(place[0].upper() + place[1:], anchor=False)
+    st.badge(sure.headline, color=colour, icon=icon)
+    st.code(coordinates(prediction.latitude, prediction.longitude), language=None)
+    if truth := located.truth:
+        source = "the photo's own GPS tag" if truth.from_tag else "where this sample was really taken"
+        st.markdown(f":material/flag: **{distance(truth.distance_km)}** from {source}.")
+    continents = cell_book(Level.FINE).continents(prediction.product)
+    st.markdown(
+        f"The 90% region covers **{area(region.area_km2)}**, {area_in_words(region.area_km2)}, in "
+        f"{count(len(region.classes), 'cell')}. The answer's own cell holds "
+        f"{percent(prediction.probability)} of the probability. By continent: {shares(continents)}.",
+        help="The 90% credible region is the smallest set of fine cells that holds 90% of the probability. "
+        "Its area counts the sea in these cells.",
+    )
+
+
+def show_top(located: Located) -> None:
+    """The most probable fine cells, with a bar each."""
+    candidates = located.prediction.top(5)
+    highest = candidates[0].probability
+    rows = "".join(
+        f"""
+        <tr><td>{candidate.rank}</td>
+        <td>{html.escape(candidate.place.text)}<br>
+        <small>{coordinates(candidate.latitude, candidate.longitude)} · {candidate.token}</small></td>
+        <td><div style="width:{100 * candidate.probability / highest:.1f}%"></div></td>
+        <td>{percent(candidate.probability)}</td></tr>"""
+        for candidate in candidates
+    )
+    st.markdown("**Most probable cells**")
+    st.html(f"{_TABLE_STYLE}<table class='top-places'>{rows}</table>")
