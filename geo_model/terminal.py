@@ -64,18 +64,15 @@ def prediction_view(prediction: Prediction, top_k: int = 5) -> RenderableType:
 
 def report_view(report: Report) -> RenderableType:
     """Accuracy, coverage, kinds of photo, and what was left out."""
-    parts: list[RenderableType] = [
-        Text(
-            f"{report.count:,} photos: % within a distance of the truth, and its 95% interval", style="bold"
-        ),
-        _accuracy_table(report),
-        Text("Photos whose true cell is in the credible region", style="bold"),
-        _coverage_table(report),
-    ]
-    if report.by_kind:
-        parts += [Text("The final answer by kind of photo", style="bold"), _kind_table(report)]
-    parts += [Text(line) for line in _left_out(report)]
-    return Group(*parts)
+    parts: list[RenderableType] = [Text(f"{_count(report.count)} evaluated", style="bold cyan")]
+    for title, table in (
+        ("% within a distance of the truth, with 95% interval", _accuracy_table(report)),
+        ("Photos whose true cell is in the credible region", _coverage_table(report)),
+        ("The final answer by kind of photo, % within a distance", _kind_table(report)),
+    ):
+        if table.row_count:
+            parts += [Text(title, style="bold"), Padding(table, (0, 0, 1, 0))]
+    return Group(*parts, *(Text(line) for line in _left_out(report)))
 
 
 def _table() -> Table:

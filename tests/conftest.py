@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,3 +78,19 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             torch.nn.init.normal_(head.weight, std=0.3)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     return write_model_folder(folder, spec, hierarchy, network.state_dict(), "# Tiny\n\nRandom weights.\n")
+
+
+@pytest.fixture(scope="session")
+def write_tar() -> Callable[..., Path]:
+    """A function that writes a tar of members by name: bytes as they are, mappings as JSON."""
+
+    def write(path: Path, members: dict[str, bytes | dict], mode: str = "w") -> Path:
+        with tarfile.open(path, mode) as archive:
+            for name, content in members.items():
+                data = content if isinstance(content, bytes) else json.dumps(content).encode()
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        return path
+
+    return write

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import tarfile
 from pathlib import Path
@@ -12,19 +11,6 @@ import pytest
 
 from geo_model.errors import TableError
 from geo_model.photo_collection import PhotoCollection, PhotoCollections, SourcePhoto, find_photos
-
-
-def write_tar(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
-    with tarfile.open(path, mode) as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
-
-
-def annotation(**keys: object) -> bytes:
-    return json.dumps(keys).encode()
 
 
 def test_a_folder_is_searched_with_its_subfolders_in_a_fixed_order(tmp_path: Path):
@@ -52,20 +38,20 @@ def test_a_photo_is_looked_up_by_path_then_by_name_then_in_its_source():
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
-def test_a_tar_gives_photos_truth_and_kind_in_any_order(tmp_path: Path, mode):
+def test_a_tar_gives_photos_truth_and_kind_in_any_order(write_tar, tmp_path: Path, mode):
     tar = write_tar(
         tmp_path / "val.tar",
         {
-            "first.json": annotation(latitude=1.5, longitude=-2, kind="street", source="x"),
+            "first.json": {"latitude": 1.5, "longitude": -2, "kind": "street", "source": "x"},
             "first.jpg": b"one",
             "readme.txt": b"not a photo",
             "sub/second.left.jpg": b"two",
-            "sub/second.json": annotation(latitude=10, longitude=20),
+            "sub/second.json": {"latitude": 10, "longitude": 20},
             "._first.jpg": b"resource fork",
             "third.png": b"three",
             "fourth.jpg": b"four",
-            "fourth.json": annotation(caption="no coordinate", kind=3),
-            "third.json": annotation(latitude=None, longitude=None, kind="travel"),
+            "fourth.json": {"caption": "no coordinate", "kind": 3},
+            "third.json": {"latitude": None, "longitude": None, "kind": "travel"},
         },
         mode,
     )
@@ -107,15 +93,15 @@ def test_names_in_a_tar_are_only_names(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (annotation(latitude=151.2, longitude=-33.8), ["key latitude", "151.2", "swapped"]),
-        (annotation(latitude=1.0), ["key longitude", "'None' is not a number"]),
-        (annotation(latitude=True, longitude=2), ["key latitude", "'True'"]),
+        ({"latitude": 151.2, "longitude": -33.8}, ["key latitude", "151.2", "swapped"]),
+        ({"latitude": 1.0}, ["key longitude", "'None' is not a number"]),
+        ({"latitude": True, "longitude": 2}, ["key latitude", "'True'"]),
         (b'{"latitude": NaN, "longitude": 1}', ["key latitude", "not finite"]),
         (b"{", ["not JSON"]),
         pytest.param(b"[" * 100_000, ["not JSON"], id="deep nesting"),
     ],
 )
-def test_a_wrong_coordinate_in_a_tar_is_named(tmp_path: Path, content, words):
+def test_a_wrong_coordinate_in_a_tar_is_named(write_tar, tmp_path: Path, content, words):
     tar = write_tar(tmp_path / "val.tar", {"a.jpg": b"x", "a.json": content})
     with pytest.raises(TableError) as caught:
         PhotoCollection(tar)
@@ -123,7 +109,7 @@ def test_a_wrong_coordinate_in_a_tar_is_named(tmp_path: Path, content, words):
         assert word in str(caught.value)
 
 
-def test_a_damaged_tar_is_found_before_the_first_photo(tmp_path: Path):
+def test_a_damaged_tar_is_found_before_the_first_photo(write_tar, tmp_path: Path):
     whole = write_tar(tmp_path / "whole.tar", {f"{n}.jpg": bytes([n]) * 5000 for n in range(4)}).read_bytes()
     cut = tmp_path / "cut.tar"
     cut.write_bytes(whole[:9000])
