@@ -57,7 +57,7 @@ def calibrate_run(
         highlight=False,
     )
     for name, values in groups.items():
-        console.print(group_line(name, values), highlight=False, markup=False)
+        console.print(group_line(name, values), highlight=False, markup=False, soft_wrap=True)
     return calibrated
 
 

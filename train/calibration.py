@@ -130,7 +130,7 @@ def calibrate(
     used = evidence[weights > 0]
     weights = weights[weights > 0]
     decoders = {text: Decoder(hierarchy, decoding=_decoding(text)) for text in settings.decodings}
-    ancestors = torch.from_numpy(np.ascontiguousarray(hierarchy.ancestors))
+    ancestors = torch.tensor(hierarchy.ancestors)
     candidates: list[dict[str, Any]] = []
     notes: list[str] = []
     best: tuple[float, Calibrated] | None = None

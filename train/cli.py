@@ -143,6 +143,56 @@ def fit_command(
     print_summary(f"{run}: trained and calibrated; next: python -m train export {run} MODEL_FOLDER")
 
 
+@app.command("export")
+def export_command(
+    run_folder: Annotated[Path, typer.Argument(help="Run folder of a finished fit.", show_default=False)],
+    model_folder: Annotated[Path, typer.Argument(help="Model folder to write.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model.", show_default="the configuration's")
+    ] = None,
+    card_template: Annotated[
+        Path | None,
+        typer.Option(
+            help="Markdown with placeholders such as $figures; train/model_card.py lists them.",
+            show_default="a plain one",
+        ),
+    ] = None,
+    tests: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--test",
+            metavar="NAME=PHOTOS[,TRUTH]",
+            help="Photos that were never trained on, to measure the written model on: folder or tar, and a "
+            "truth CSV if the tar holds no JSON; may be given often.",
+            show_default=False,
+        ),
+    ] = None,
+    measure_validation: Annotated[
+        bool, typer.Option("--validation/--no-validation", help="Measure it on the validation photos.")
+    ] = True,
+) -> None:
+    """Write a run's best epoch as a model folder, measure it, and fill in its model card."""
+    from train.export import TestSet, export
+    from train.model_card import DEFAULT_TEMPLATE, read_template
+    from train.progress import progress_bar as counting_bar
+
+    template = read_template(card_template) if card_template else DEFAULT_TEMPLATE
+    spec = export(
+        run_folder,
+        model_folder,
+        name=name,
+        template=template,
+        tests=[TestSet.parse(text) for text in tests or ()],
+        measure_validation=measure_validation,
+        progress=lambda title, total: counting_bar(message_console(), title, total),
+    )
+    for test, record in spec.accuracy.items():
+        shares = " / ".join(f"{100 * at['share']:.1f}" for at in record["answers"]["hierarchy"]["accuracy"])
+        print_summary(f"{test}: {shares} % within 1 / 25 / 200 / 750 / 2500 km of {record['photos']:,} photos.")
+    size = sum(file.stat().st_size for file in model_folder.iterdir())
+    print_summary(f"{model_folder}: model {spec.name!r}, {size / 1e6:.1f} MB.")
+
+
 def print_summary(text: str) -> None:
     """Say on standard output what was made."""
     from rich.console import Console

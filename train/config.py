@@ -27,11 +27,18 @@ class Source:
         weight: How many times a photo of these tars is drawn an epoch, on average; `data.kind_weights`
             multiplies it. Training only.
         kind: The kind of a photo whose JSON names none.
+        name: What the model card calls these photos; by default the name of the tars' folder.
     """
 
     tars: str
     weight: float = number(1.0, low=0)
     kind: str = "photo"
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name, or that of the tars' folder."""
+        return self.name or Path(self.tars).resolve().parent.name
 
 
 @dataclass(frozen=True)
@@ -288,7 +295,7 @@ class Validation:
     """What is measured after each epoch, and which epoch is kept.
 
     Attributes:
-        crops: `five`, as the model will be used, or `centre`, five times as fast.
+        crops: `five`, as the model will be used, or `centre`, five times as fast. Calibration takes five.
         batch_size: Photos at a time.
         monitor: The figure whose best epoch is kept, a column of metrics.csv: `nll`, `loss`, `geoscore`,
             `median_km` or `accuracy_750` (also 1, 25, 200, 2500), alone (every photo alike), as
@@ -357,12 +364,17 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Config:
-    """All of it; `run_folder` takes checkpoints, metrics, calibration and cache, `name` names the model."""
+    """All of it.
+
+    `name` names the model and `description` says in one sentence what it is. `run_folder` takes checkpoints,
+    metrics, calibration and cache. `seed` is what every random number follows from.
+    """
 
     name: str
     run_folder: str
     data: Data
     partitionings: Partitionings
+    description: str = ""
     seed: int = number(1, low=0, high=2**31)
     labels: Labels = field(default_factory=Labels)
     backbone: Backbone = field(default_factory=Backbone)

@@ -27,6 +27,9 @@ from geo_model.errors import ConfigError
 from train.config import digest
 from train.data import Draw, PhotoIndex
 
+_FLUSH_EVERY = 512
+"""Photos after which progress is written down."""
+
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -116,7 +119,7 @@ def cached_activations(
         for activations in _batches(loader, front, rule, device, precision):
             store[done : done + len(activations)] = activations
             done += len(activations)
-            if done == total or done % 512 < len(activations):
+            if done == total or done % _FLUSH_EVERY < len(activations):
                 store.flush()
                 _write_progress(progress, done, total)
             on_photos(done, total)

@@ -110,10 +110,7 @@ def nll_of_truth(probabilities: Tensor, classes: Tensor) -> Tensor:
 def figures(photos: PhotoFigures) -> dict[str, float]:
     """The figures of a group of photos, by the names of `FIGURES`; NaN where no photo can tell."""
     summary = summarise(HIERARCHY, photos.measurements.distances_km[HIERARCHY])
-    means = [
-        float(np.mean(column[~np.isnan(column)])) if not np.isnan(column).all() else float("nan")
-        for column in photos.nll.T
-    ]
+    means = [_mean_of_known(column) for column in photos.nll.T]
     values = [means[3], float(np.mean(photos.loss)), *means[:3], summary.mean_geoscore, summary.median_km]
     return dict(zip(FIGURES, [*values, *(accuracy.share for accuracy in summary.accuracies)], strict=True))
 
@@ -129,10 +126,16 @@ def figures_of_groups(
         if (kind_of == position).any()
     }
     for name in FIGURES:
-        values[f"{BALANCED}/{name}"] = float(np.nanmean([part[name] for part in by_kind.values()]))
+        values[f"{BALANCED}/{name}"] = _mean_of_known(np.array([part[name] for part in by_kind.values()]))
     for kind, part in by_kind.items():
         values |= {f"{kind}/{name}": value for name, value in part.items()}
     return values
+
+
+def _mean_of_known(values: NDArray[np.float64]) -> float:
+    """Mean of what is not NaN; NaN where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def higher_is_better(name: str) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ from train.features import CachedCrops, CachedViews, cached_activations, weights
 from train.figures import higher_is_better
 from train.metrics_table import MetricsTable
 from train.module import Geolocator
+from train.pretrained import licence_of
 from train.progress import progress_bar
 from train.setup import Setup, prepare
 
@@ -64,22 +66,31 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
         setup = prepare(config, lambda _: advance(1))
     run = Path(config.run_folder)
     checkpoint = start_folder(run, setup, resume)
-    console.print(describe(setup), highlight=False, markup=False)
+    console.print(describe(setup), highlight=False, markup=False, soft_wrap=True)
     train_loader, val_loader = make_loaders(setup, run, console)
     module = make_module(setup, len(train_loader))
-    trainer = make_trainer(config, run, console)
+    ctrl_c = signal.getsignal(signal.SIGINT)
     with quiet_lightning():
-        trainer.fit(
-            module,
-            train_loader,
-            val_loader,
-            ckpt_path=str(checkpoint) if checkpoint else None,
-            weights_only=True,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        trainer = make_trainer(config, run, console)
+        try:
+            trainer.fit(
+                module,
+                train_loader,
+                val_loader,
+                ckpt_path=str(checkpoint) if checkpoint else None,
+                weights_only=True,
+            )
+        except SystemExit as error:
+            # Lightning turns Ctrl-C into an exit and leaves the signal ignored.
+            if trainer.interrupted:
+                signal.signal(signal.SIGINT, ctrl_c)
+                raise KeyboardInterrupt from error
+            raise
     load_best(module, run)
-    calibrate_run(setup, module, val_loader.dataset, run, choose_device(config), console)
+    val_items = val_loader.dataset
+    if config.validation.crops != "five":  # the exported model averages five, so its sureness is that of five
+        val_items = Labelled(Crops(setup.val, setup.rule, True), setup.val.points(), setup.val_classes)
+    calibrate_run(setup, module, val_items, run, choose_device(config), console)
     return run
 
 
@@ -118,8 +129,35 @@ def start_folder(run: Path, setup: Setup, resume: bool) -> Path | None:
         split: {"photos": len(index), "kinds": index.kind_counts(), "tars": list(index.tars)}
         for split, index in (("train", setup.train), ("val", setup.val))
     }
-    record.write_text(json.dumps({"identity": identity, "photos": photos}, indent=1) + "\n", encoding="utf-8")
+    facts = {
+        "identity": identity,
+        "photos": photos,
+        "crop_rule": setup.rule.to_dict(),
+        "weights_licence": licence_of(setup.config.backbone.weights),
+        "versions": versions(choose_device(setup.config)),
+    }
+    record.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return last if last.is_file() else None
+
+
+def versions(device: torch.device) -> dict[str, str]:
+    """What a result depends on besides the configuration."""
+    import platform
+
+    import timm
+
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.machine() + " " + device.type
+    )
+    return {
+        "device": name,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "lightning": L.__version__,
+    }
 
 
 def _differences(earlier: dict[str, Any], now: dict[str, Any], key: str = "") -> list[str]:
@@ -253,21 +291,25 @@ def make_module(setup: Setup, steps_per_epoch: int) -> Geolocator:
 def make_trainer(config: Config, run: Path, console: Console) -> L.Trainer:
     """Lightning's trainer, on one device."""
     monitor = config.validation.monitor
+    kept: dict[str, Any] = {
+        "dirpath": run / "checkpoints",
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+        "auto_insert_metric_name": False,
+    }
     callbacks: list[L.Callback] = [
         MetricsTable(run / "metrics.csv", console),
         ModelCheckpoint(
-            dirpath=run / "checkpoints",
             filename="best",
             monitor=f"val/{monitor}",
             mode="max" if higher_is_better(monitor) else "min",
-            save_last=True,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-            auto_insert_metric_name=False,
+            **kept,
         ),
+        # Not `save_last` of the above, which saves nothing in an epoch that is not the best.
+        ModelCheckpoint(filename="last", **kept),
     ]
     if console.is_terminal:
-        callbacks.append(RichProgressBar(leave=False))
+        callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
     if config.training.ema_decay:
         callbacks.append(WeightAveraging(avg_fn=_moving_average(config.training.ema_decay)))
     return L.Trainer(
@@ -328,7 +370,8 @@ def quiet_lightning() -> Iterator[None]:
             for message in (
                 ".*does not have many workers.*",
                 ".*exists and is not empty.*",
-                ".*`isinstance.*",
+                ".*module.s. in eval mode.*",
+                ".*smaller than the logging interval.*",
             ):
                 warnings.filterwarnings("ignore", message)
             yield

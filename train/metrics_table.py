@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import lightning as L
+from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
 
 from geo_model.errors import ConfigError
@@ -38,7 +39,7 @@ class MetricsTable(L.Callback):
                     row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch
                 ]
         if self._rows:
-            self._console.print(f"Resuming after epoch {len(self._rows)}.")
+            self._print(trainer, f"Resuming after epoch {len(self._rows)}.")
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note the time."""
@@ -65,7 +66,13 @@ class MetricsTable(L.Callback):
                 f"optimiser: the loss is not a finite number in epoch {trainer.current_epoch + 1}; lower the "
                 "learning rates, clip the gradient (optimiser.clip_norm) or use precision 32."
             )
-        self._console.print(epoch_line(trainer.current_epoch, trainer.max_epochs, figures), highlight=False)
+        self._print(trainer, epoch_line(trainer.current_epoch, trainer.max_epochs, figures))
+
+    def _print(self, trainer: L.Trainer, line: str) -> None:
+        bar = trainer.progress_bar_callback
+        # A live progress bar must do the printing itself, or the line lands in the middle of it.
+        console = bar.progress.console if isinstance(bar, RichProgressBar) and bar.progress else self._console
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _write(self) -> None:
         names = list(dict.fromkeys(name for row in self._rows for name in row))

@@ -28,7 +28,7 @@ class Geolocator(L.LightningModule):
 
     The heads learn evidence: the logits are log prior + head(features), the prior being each cell's share of
     the partitioning's photos. So weight decay pulls the answer towards the prior, and evidence can be weighed
-    against it afterwards; `with_prior` in train/export.py joins the two in the heads' biases.
+    against it afterwards; `baked_weights` in train/export.py joins the two in the heads' biases.
 
     Args:
         config: Of the run.
@@ -100,13 +100,15 @@ class Geolocator(L.LightningModule):
             for level, part in zip(LEVELS, evidence, strict=True)
         )
 
-    def on_train_epoch_start(self) -> None:
-        """Start each epoch from random numbers of its own, so that a resumed run repeats an unbroken one."""
-        seed = np.random.SeedSequence([self._config.seed, self.current_epoch, 1]).generate_state(1)[0]
-        torch.manual_seed(int(seed))
+    def on_fit_start(self) -> None:
+        """Lightning leaves the mode as it finds it."""
+        self.train()
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         """The sum of the three levels' cross-entropies."""
+        # Random numbers of its own for each step: so a resumed run repeats what an unbroken one does.
+        seed = np.random.SeedSequence([self._config.seed, self.global_step]).generate_state(1)[0]
+        torch.manual_seed(int(seed))
         inputs = batch["inputs"]
         targets = self.targets(batch["point"], batch["classes"])
         if (alpha := self._config.training.mixup_alpha) > 0:

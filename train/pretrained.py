@@ -73,6 +73,11 @@ def load_pretrained(backbone: nn.Module, name: str, weights: str) -> None:
         )
 
 
+def licence_of(weights: str) -> str:
+    """Licence of pretrained weights, empty where this project does not know it."""
+    return PACKAGES[weights].licence if weights in PACKAGES else ""
+
+
 def copy_by_position(
     source: Mapping[str, Tensor], target: Mapping[str, Tensor], what: str
 ) -> dict[str, Tensor]:

@@ -49,7 +49,7 @@ class Setup:
     def identity(self) -> dict[str, object]:
         """Plain values that a run must share with another to be its continuation."""
         values = self.config.to_mapping()
-        for key in ("name", "run_folder", "hardware", "calibration"):
+        for key in ("name", "description", "run_folder", "hardware", "calibration"):
             del values[key]
         del values["backbone"]["cache_folder"]
         values["cells"] = [digest([level.value, *self.hierarchy[level].tokens]) for level in LEVELS]
