@@ -175,7 +175,7 @@ def evaluate(
     more_photos: Annotated[
         list[Path] | None,
         typer.Argument(
-            hidden=True, metavar="", help="What a shell makes of `--photos *.tar` beyond the first."
+            hidden=True, metavar="FOLDER|TAR", help="What a shell makes of `--photos *.tar` beyond the first."
         ),
     ] = None,
     truth: Annotated[

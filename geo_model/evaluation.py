@@ -206,8 +206,8 @@ class _Intake:
             return "there is no photo to evaluate; give a folder or a tar of photos."
         if not self.truths:
             return (
-                f"no truth is known for any of the {count} photos; give a truth CSV, or a tar whose JSON files "
-                "hold latitude and longitude."
+                f"no truth is known for any of the {count} photos; give a truth CSV, or a tar whose JSON "
+                "files hold latitude and longitude."
             )
         return (
             f"none of the {count} photos is in the truth table, whose first id is "

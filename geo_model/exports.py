@@ -231,7 +231,7 @@ def _features(result: Result, top_k: int, draw_region: bool) -> Iterator[dict[st
 
 def _rings(partitioning: Partitioning, region: Region) -> list[list[list[float]]]:
     """Closed rings of the region's cells: longitude, latitude in degrees, counter-clockwise."""
-    # A cell of level 0 crosses the date line or holds a pole, which RFC 7946 wants cut; its quarters do neither.
+    # A level 0 cell may cross the date line or hold a pole, where RFC 7946 wants a cut: draw its quarters.
     parts = [
         part
         for cell_id in partitioning.ids[region.classes].tolist()

@@ -1,7 +1,8 @@
 """Photos to locate or to evaluate: a folder, a tar, or one file.
 
-A tar holds photos, and beside KEY.jpg perhaps KEY.json with "latitude", "longitude" (degrees) and "kind" (text),
-the WebDataset layout; compressed or not. It is read in place: nothing is extracted, names are only names.
+A tar holds photos, and beside KEY.jpg perhaps KEY.json with "latitude" and "longitude" (degrees) and "kind"
+(text), the WebDataset layout; compressed or not. It is read in place: nothing is extracted, and names in it
+are only names.
 """
 
 from __future__ import annotations
