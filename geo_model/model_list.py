@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from geo_model.errors import GeoModelError
+from geo_model.measurements import HIERARCHY
 from geo_model.model_folder import available_models, read_model_folder
 
 
@@ -25,7 +27,7 @@ class ModelEntry:
         backbone: Name of the timm model; empty if the folder is damaged.
         cells: Number of coarse, middle and fine cells.
         megabytes: Size of the whole folder in MB (10**6 bytes).
-        accuracy: Measured figures, one text per test set.
+        accuracy: Measured figures by test set, as model.json has them.
         error: Why the model cannot be used; None if it can.
     """
 
@@ -34,7 +36,7 @@ class ModelEntry:
     backbone: str = ""
     cells: tuple[int, ...] = ()
     megabytes: float = 0.0
-    accuracy: tuple[str, ...] = ()
+    accuracy: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
 
 
@@ -51,8 +53,8 @@ def models_view(entries: Sequence[ModelEntry]) -> RenderableType:
         if entry.error is None:
             grid.add_row("Backbone", Text(entry.backbone))
             grid.add_row("Cells", " / ".join(f"{count:,}" for count in entry.cells))
-            for position, figures in enumerate(entry.accuracy):
-                grid.add_row("Accuracy" if position == 0 else "", Text(figures))
+            for test_set, figures in entry.accuracy.items():
+                grid.add_row("Accuracy", Text(f"{test_set}: {_in_words(figures)}"))
         else:
             grid.add_row("Damaged", Text(entry.error, style="red"))
         grid.add_row("Size", f"{entry.megabytes:.1f} MB")
@@ -67,14 +69,21 @@ def _model_entry(folder: Path) -> ModelEntry:
         spec = read_model_folder(folder).spec
     except GeoModelError as error:
         return ModelEntry(folder, folder.name, megabytes=megabytes, error=str(error))
-    accuracy = tuple(f"{test_set}: {_figures(figures)}" for test_set, figures in spec.accuracy.items())
-    return ModelEntry(folder, folder.name, spec.backbone, spec.class_counts, megabytes, accuracy)
+    return ModelEntry(folder, folder.name, spec.backbone, spec.class_counts, megabytes, spec.accuracy)
 
 
-def _figures(figures: object) -> str:
-    """What model.json says of one test set, in a line."""
-    if isinstance(figures, dict):
-        return ", ".join(f"{key} {_figures(value)}" for key, value in figures.items())
-    if isinstance(figures, list):
-        return " / ".join(_figures(value) for value in figures)
-    return f"{figures:g}" if isinstance(figures, float) else str(figures)
+def _in_words(figures: Any) -> str:  # noqa: ANN401 - whatever model.json holds
+    """The final answer's figures of one test set; model.json promises no particular keys."""
+    try:
+        answer = figures["answers"][HIERARCHY]
+        shares = " / ".join(f"{100 * entry['share']:.1f}" for entry in answer["accuracy"])
+        distances = " / ".join(f"{entry['km']:g}" for entry in answer["accuracy"])
+        covered = ", ".join(
+            f"{entry['region']:.0%} region right for {entry['share']:.1%}" for entry in figures["coverage"]
+        )
+        return (
+            f"{shares} % within {distances} km, median {answer['median_km']:,.0f} km, "
+            f"{covered}, of {figures['photos']:,} photos"
+        )
+    except (KeyError, TypeError, ValueError):
+        return "see model.json"

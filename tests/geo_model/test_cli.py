@@ -396,6 +396,25 @@ def test_models_lists_the_good_and_the_damaged(run, tiny_model_folder, tmp_path,
     assert "fine.csv is missing" in entries["torn"]["error"]
 
 
+def test_models_states_measured_figures(run, tiny_model_folder, photos_and_truth, tmp_path, monkeypatch):
+    folder, table = photos_and_truth
+    measured = run("evaluate", "--photos", folder, "--truth", table, "--model", "tiny", "--json").stdout
+    record = json.loads(measured)
+    shutil.copytree(tiny_model_folder, tmp_path / "models" / "measured")
+    spec_file = tmp_path / "models" / "measured" / "model.json"
+    spec = json.loads(spec_file.read_text(encoding="utf-8"))
+    spec["accuracy"] = {"three photos": record, "by hand": "good"}
+    spec_file.write_text(json.dumps(spec), encoding="utf-8")
+    monkeypatch.setenv("GEO_MODEL_PATH", str(tmp_path / "models"))
+    shown = " ".join(run("models").stdout.split())
+    shares = " / ".join(f"{100 * a['share']:.1f}" for a in record["answers"]["hierarchy"]["accuracy"])
+    assert f"three photos: {shares} % within 1 / 25 / 200 / 750 / 2500 km" in shown
+    assert f"median {record['answers']['hierarchy']['median_km']:,.0f} km" in shown
+    assert "by hand: see model.json" in shown
+    entries = {entry["name"]: entry for entry in json.loads(run("models", "--json").stdout)}
+    assert entries["measured"]["accuracy"] == spec["accuracy"]
+
+
 def test_the_program_runs_from_anywhere(command, sample_photos, tmp_path):
     arguments, settings = command
     settings = {**settings, "cwd": tmp_path, "env": {**settings["env"], "PYTHONPATH": str(ROOT)}}
