@@ -276,7 +276,7 @@ def _hierarchy_temperature(
     low, high = math.log(_LOW), math.log(_HIGH)
     for _ in range(16):  # coverage rises with the temperature: it flattens without changing the cells' order
         middle = (low + high) / 2
-        low, high = (low, middle) if covered(middle) >= target else (middle, high)
+        low, high = (low, middle) if covered(middle) >= target - 1e-9 else (middle, high)
     return math.exp(high), note
 
 

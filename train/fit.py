@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from geo_model.cells import LEVELS
-from geo_model.errors import ConfigError
+from geo_model.errors import ConfigError, PhotoError
 from train.calibrating_run import calibrate_run
 from train.config import Config
 from train.data import Crops, EpochSampler, Labelled, PhotoIndex, Views, ViewSets, count_tars
@@ -80,6 +80,10 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
                 ckpt_path=str(checkpoint) if checkpoint else None,
                 weights_only=True,
             )
+        except PhotoError as error:
+            # Loader processes hand on a traceback; its last line is the sentence.
+            sentence = str(error).strip().splitlines()[-1].partition("PhotoError: ")
+            raise PhotoError(sentence[2] or sentence[0]) from error
         except SystemExit as error:
             # Lightning turns Ctrl-C into an exit and leaves the signal ignored.
             if trainer.interrupted:

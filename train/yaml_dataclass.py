@@ -8,6 +8,7 @@ another dataclass, or a class that has `from_yaml(value) -> Self` (raising Value
 from __future__ import annotations
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -141,7 +142,7 @@ def _plain(hint: type, value: object, file: str, key: str, entry: Field[Any] | N
             converted = float(value)  # YAML 1.1 takes 1e-3 for text
         except ValueError:
             converted = None
-    if converted is None or converted != converted or (hint is int and converted != int(converted)):
+    if converted is None or not math.isfinite(converted) or (hint is int and converted != int(converted)):
         kind = "a whole number" if hint is int else "a number"
         raise ConfigError(f"{_at(file, key)}: {value!r} is not {kind}.")
     bounds = entry.metadata if entry is not None else {}

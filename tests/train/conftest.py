@@ -56,7 +56,7 @@ def write_tar(path: Path, photos: list[Path], per_photo: int, seed: int) -> Path
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory, sample_photos: list[Path]) -> Path:
-    """Folder with train-0.tar (24 photos), train-1.tar (12), val.tar (9), coarse.csv, middle.csv, fine.csv."""
+    """Folder with train-0.tar (24 photos), train-1.tar (12), val.tar (9) and the three partition CSVs."""
     folder = tmp_path_factory.mktemp("tiny")
     write_tar(folder / "train-0.tar", sample_photos, 8, seed=0)
     write_tar(folder / "train-1.tar", sample_photos, 4, seed=1)
