@@ -20,9 +20,10 @@ from pydeck.bindings.json_tools import default_serialize
 from geo_model.cells import Level, Partitioning
 from geo_model.places import nearest_places
 from geo_model.predict import Prediction
+from geo_model.terminal import percent
 from webapp.geometry import cell_outlines, great_circle
 from webapp.palette import Colour, Palette, ProbabilityScale, css
-from webapp.wording import count, percent
+from webapp.wording import capitalised, count
 
 LAND_FILE = Path(__file__).resolve().parent.parent / "assets" / "land.geojson"
 SERVED_LAND = Path(__file__).resolve().parent / "static" / LAND_FILE.name
@@ -151,13 +152,14 @@ def draw(
     surface = {} if flat else {"parameters": _ON_SURFACE}
     edge = MERCATOR_LIMIT if flat else 90.0
     sea = [[-180, edge], [0, edge], [180, edge], [180, -edge], [0, -edge], [-180, -edge]]
+    # Colours stand in _sub_layer_props, because a selection dims every layer that has its own colour.
     ocean = pydeck.Layer(
-        "SolidPolygonLayer",
+        "GeoJsonLayer",
         id="ocean",
-        data=[{"polygon": sea}],
-        get_polygon="polygon",
-        get_fill_color=list(palette.ocean),
+        data={"type": "Polygon", "coordinates": [[*sea, sea[0]]]},
+        stroked=False,
         **surface,
+        _sub_layer_props={"polygons-fill": {"getFillColor": list(palette.ocean)}},
     )
     continents = pydeck.Layer(
         "GeoJsonLayer",
@@ -201,7 +203,7 @@ def cells_layer(
         {
             "polygon": _clipped(book.polygons[index]) if flat else book.polygons[index],
             "colour": colour,
-            "place": book.places[index].text,
+            "place": capitalised(book.places[index].text),
             "share": percent(probability),
             "photos": count(int(counts[index]), "training photo"),
             "token": tokens[index],

@@ -7,13 +7,14 @@ from typing import Any
 import streamlit as st
 
 from geo_model.cells import LEVELS, Level
+from geo_model.terminal import area_text, coordinate_text, percent
 from webapp import globe
 from webapp.geometry import great_circle
 from webapp.legend import legend_html
 from webapp.palette import DARK, LIGHT, Palette
 from webapp.photos import Located, Photo
 from webapp.session import Session, cell_book
-from webapp.wording import area, coordinates, count, percent
+from webapp.wording import capitalised, count
 
 _COMBINED = "Combined"
 _LEVEL_NAMES = {_COMBINED: None, **{level.value.capitalize(): level for level in LEVELS}}
@@ -128,8 +129,9 @@ def _show_cell(located: Located, level: Level | None, cell: int | None) -> None:
     probability = float(located.prediction.probabilities(level)[cell])
     with st.container(border=True):
         st.markdown(
-            f"**{book.places[cell].text}** — {percent(probability)} of the probability  \n"
-            f"Cell `{cells.tokens[cell]}` (S2 level {cells.s2_levels[cell]}), {area(cells.areas_km2[cell])}, "
+            f"**{capitalised(book.places[cell].text)}** — {percent(probability)} of the probability  \n"
+            f"Cell `{cells.tokens[cell]}` (S2 level {cells.s2_levels[cell]}), "
+            f"{area_text(cells.areas_km2[cell])}. "
             f"{count(int(cells.photo_counts[cell]), 'photo')} shaped it, with their mean at "
-            f"`{coordinates(cells.latitudes[cell], cells.longitudes[cell])}`"
+            f"`{coordinate_text(cells.latitudes[cell], cells.longitudes[cell])}`."
         )

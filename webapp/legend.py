@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import math
 
+from geo_model.terminal import percent
 from webapp.palette import Colour, Palette, ProbabilityScale, css
 from webapp.photos import Truth
-from webapp.wording import percent
 
 
 def legend_html(scale: ProbabilityScale, palette: Palette, truth: Truth | None) -> str:
     """A bar of colours with three probabilities below it, and what the points mean."""
     stops = ", ".join(css(colour) for colour in palette.ramp)
     middle = math.sqrt(scale.lowest * scale.highest)
-    ticks = "".join(f"<span>{percent(value)}</span>" for value in (scale.lowest, middle, scale.highest))
+    ticks = "".join(
+        f"<span>{html.escape(percent(value))}</span>" for value in (scale.lowest, middle, scale.highest)
+    )
     marks = _mark(palette.estimate, palette.halo, "Prediction")
     if truth:
         marks += _mark(

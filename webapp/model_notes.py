@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from geo_model.model_folder import CARD
 from geo_model.predict import Model
-from webapp.wording import literal
+from geo_model.terminal import percent
+from webapp.wording import distance, literal
+
+_SHOWN_KM = (25, 200, 750, 2500)
+_ANSWER = "hierarchy"
+_REGION = 0.9
 
 
 def show_model(model: Model) -> None:
@@ -14,5 +22,33 @@ def show_model(model: Model) -> None:
     st.markdown(f"**The model: {literal(model.spec.name)}**")
     if model.spec.description:
         st.markdown(literal(model.spec.description))
+    if model.spec.accuracy:
+        st.markdown(accuracy_table(model.spec.accuracy))
     with st.expander("Model card", icon=":material/description:"):
         st.markdown((model.path / CARD).read_text(encoding="utf-8"))
+
+
+def accuracy_table(accuracy: Mapping[str, Any]) -> str:
+    """How often the answer was near and the region right, as a Markdown table, a row for each set of photos.
+
+    Args:
+        accuracy: Of a ModelSpec, as `train.export.accuracy_record` writes it.
+    """
+    within = " | ".join(f"within {km:,} km" for km in _SHOWN_KM)
+    lines = [
+        f"| measured on | photos | {within} | median error | 90% region holds the truth |",
+        "| --- |" + " ---: |" * (len(_SHOWN_KM) + 3),
+    ]
+    for name, record in accuracy.items():
+        answer = record["answers"][_ANSWER]
+        shares = {entry["km"]: entry["share"] for entry in answer["accuracy"]}
+        coverage = next(entry["share"] for entry in record["coverage"] if entry["region"] == _REGION)
+        cells = [
+            f"{literal(name)}{' (chosen on these)' if record['role'] == 'validation' else ''}",
+            f"{record['photos']:,}",
+            *(percent(shares[km]) for km in _SHOWN_KM),
+            distance(answer["median_km"]),
+            percent(coverage),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -9,17 +9,18 @@ from typing import Any, Literal
 import streamlit as st
 
 from geo_model.cells import Level
-from webapp.globe_view import show_globe
+from geo_model.predict import Model
+from geo_model.terminal import area_text, coordinate_text, percent
+from webapp.globe_view import on_phone, show_globe
+from webapp.model_notes import show_model
 from webapp.photos import Located, Photo
 from webapp.session import Session, cell_book
 from webapp.wording import (
-    area,
     area_in_words,
+    capitalised,
     certainty,
-    coordinates,
     count,
     distance,
-    percent,
     shares,
 )
 
@@ -49,7 +50,7 @@ def photo_table(state: Session, located: Sequence[tuple[Photo, Located]]) -> tup
             "Photo": result.thumbnail,
             "Name": photo.name,
             "Place": result.prediction.place.text,
-            "Coordinates": coordinates(result.prediction.latitude, result.prediction.longitude),
+            "Coordinates": coordinate_text(result.prediction.latitude, result.prediction.longitude),
             "90% region, km²": result.prediction.region(0.9).area_km2,
             "Off by, km": result.truth.distance_km if result.truth else None,
         }
@@ -84,14 +85,19 @@ def photo_table(state: Session, located: Sequence[tuple[Photo, Located]]) -> tup
     return located[current]
 
 
-def show_result(state: Session, photo: Photo, located: Located) -> None:
-    """The photo, the answer in words and in numbers, and the globe."""
+def show_result(state: Session, photo: Photo, located: Located, model: Model) -> None:
+    """The photo, the answer in words and in numbers, the globe, and what is known about the model."""
     left, right = st.columns([2, 3], gap="large")
     with left:
         _show_photo(photo, located)
         _show_answer(located)
     with right:
         show_globe(state, photo, located)
+    # On a phone the columns follow each other, and the globe should not come last.
+    with right if on_phone() else left:
+        _show_top(located)
+    with right:
+        show_model(model)
 
 
 def _show_photo(photo: Photo, located: Located) -> None:
@@ -110,16 +116,15 @@ def _show_answer(located: Located) -> None:
     region = prediction.region(0.9)
     sure = certainty(region.area_km2)
     colour, icon = _TONES[sure.tone]
-    place = prediction.place.text
-    st.subheader(place[0].upper() + place[1:], anchor=False)
+    st.subheader(capitalised(prediction.place.text), anchor=False)
     st.badge(sure.headline, color=colour, icon=icon)
-    st.code(coordinates(prediction.latitude, prediction.longitude), language=None)
+    st.code(coordinate_text(prediction.latitude, prediction.longitude), language=None)
     if truth := located.truth:
         source = "the photo's own GPS tag" if truth.from_tag else "where this sample was really taken"
         st.markdown(f":material/flag: **{distance(truth.distance_km)}** from {source}.")
     continents = cell_book(Level.FINE).continents(prediction.product)
     st.markdown(
-        f"The 90% region covers **{area(region.area_km2)}**, {area_in_words(region.area_km2)}, in "
+        f"The 90% region covers **{area_text(region.area_km2)}**, {area_in_words(region.area_km2)}, in "
         f"{count(len(region.classes), 'cell')}. The answer's own cell holds "
         f"{percent(prediction.probability)} of the probability. By continent: {shares(continents)}.",
         help="The 90% credible region is the smallest set of fine cells that holds 90% of the probability. "
@@ -127,17 +132,17 @@ def _show_answer(located: Located) -> None:
     )
 
 
-def show_top(located: Located) -> None:
+def _show_top(located: Located) -> None:
     """The most probable fine cells, with a bar each."""
     candidates = located.prediction.top(5)
     highest = candidates[0].probability
     rows = "".join(
         f"""
         <tr><td>{candidate.rank}</td>
-        <td>{html.escape(candidate.place.text)}<br>
-        <small>{coordinates(candidate.latitude, candidate.longitude)} · {candidate.token}</small></td>
+        <td>{html.escape(capitalised(candidate.place.text))}<br>
+        <small>{coordinate_text(candidate.latitude, candidate.longitude)} · {candidate.token}</small></td>
         <td><div style="width:{100 * candidate.probability / highest:.1f}%"></div></td>
-        <td>{percent(candidate.probability)}</td></tr>"""
+        <td>{html.escape(percent(candidate.probability))}</td></tr>"""
         for candidate in candidates
     )
     st.markdown("**Most probable cells**")

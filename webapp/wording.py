@@ -1,4 +1,7 @@
-"""Numbers and untrusted text as people read them. Nothing here knows Streamlit."""
+"""Answers and untrusted text as people read them. Nothing here knows Streamlit.
+
+Coordinates, areas in km² and probabilities are written as on the command line, by `geo_model.terminal`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from geo_model.images import photo_name
+from geo_model.terminal import percent
 
 EARTH_KM2 = 510_100_000
 
@@ -86,18 +89,6 @@ def area_in_words(area_km2: float) -> str:
     return f"about {round(ratio)} times the size of {name}"
 
 
-def area(km2: float) -> str:
-    """An area in km² to three digits: "12.3 million km²", "4,560 km²"."""
-    if km2 >= 1e6:
-        return f"{_three_digits(km2 / 1e6)} million km²"
-    return f"{_three_digits(km2)} km²"
-
-
-def _three_digits(value: float) -> str:
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if rounded >= 100 or rounded == int(rounded) else f"{rounded:g}"
-
-
 def distance(km: float) -> str:
     """A distance in km: "3.4 km", "812 km", "1,240 km", "less than 0.1 km"."""
     if km < 0.1:
@@ -105,21 +96,9 @@ def distance(km: float) -> str:
     return f"{km:.1f} km" if km < 10 else f"{float(f'{km:.3g}'):,.0f} km"
 
 
-def percent(probability: float) -> str:
-    """A probability as percent: "63%", "4.2%", "0.31%", "less than 0.01%"."""
-    if 0 < probability < 0.0001:
-        return "less than 0.01%"
-    if probability < 0.01:
-        return f"{100 * probability:.2f}%"
-    if probability < 0.1:
-        return f"{100 * probability:.1f}%"
-    # Rounding must not turn a doubt into a certainty.
-    return f"{min(99, round(100 * probability)) if probability < 1 else 100}%"
-
-
-def coordinates(latitude: float, longitude: float) -> str:
-    """Latitude and longitude in degrees as maps and search fields take them."""
-    return f"{latitude:.4f}, {longitude:.4f}"
+def capitalised(text: str) -> str:
+    """A text with its first letter in upper case and the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def count(number: int, noun: str) -> str:
@@ -128,22 +107,13 @@ def count(number: int, noun: str) -> str:
 
 
 def shares(parts: Sequence[tuple[str, float]], most: int = 3) -> str:
-    """The largest shares in words: "Europe 62%, Asia 21%, North America 9%, elsewhere 8%"."""
+    """The largest shares in words: "Europe 62.0%, Asia 21.1%, elsewhere 16.9%"."""
     shown = [(name, share) for name, share in parts[:most] if share >= 0.01]
     rest = 1 - sum(share for _, share in shown)
     texts = [f"{name} {percent(share)}" for name, share in shown]
     if rest >= 0.005:
         texts.append(f"elsewhere {percent(rest)}")
     return ", ".join(texts)
-
-
-def shown_name(name: str, longest: int = 60) -> str:
-    """A file name in one short printable line; a long one loses its middle."""
-    text = " ".join(photo_name(name, "photo").split()) or "photo"
-    if len(text) <= longest:
-        return text
-    tail = longest // 3
-    return f"{text[: longest - tail - 1]}…{text[-tail:]}"
 
 
 def as_code(text: str) -> str:

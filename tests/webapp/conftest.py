@@ -12,12 +12,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -84,23 +84,72 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def wait_for_globe(page: Page) -> None:
-    """Wait until the globe is drawn and Streamlit rests.
+class LocatePage:
+    """The page Locate, open in Chromium.
 
-    A WebGL canvas can only be read while it is drawn, so what it shows is taken from screenshots: it has
-    settled when two in a row are the same.
+    Attributes:
+        page: Playwright's page.
+        requested: Addresses of all requests and websockets.
+        complaints: What the browser's console called an error.
     """
-    chart = page.get_by_test_id("stDeckGlJsonChart")
-    chart.first.wait_for(timeout=90_000)
-    page.locator("[data-test-script-state='notRunning']").wait_for(timeout=90_000)
-    before = b""
-    for _ in range(60):
-        page.wait_for_timeout(1500)
-        after = chart.first.screenshot()
-        if after == before and len(set(after)) > 1:
-            return
-        before = after
-    raise AssertionError("the globe does not settle")
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.page = context.new_page()
+        self.requested: list[str] = []
+        self.complaints: list[str] = []
+        for event in ("request", "websocket"):
+            self.page.on(event, lambda request: self.requested.append(request.url))
+        self.page.on(
+            "console", lambda said: self.complaints.append(said.text) if said.type == "error" else None
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(address)
+        self.wait_for_globe()
+
+    @property
+    def chart(self) -> Locator:
+        """The globe or the flat map."""
+        return self.page.get_by_test_id("stDeckGlJsonChart")
+
+    def wait_for_globe(self) -> None:
+        """Wait until Streamlit rests and the globe is drawn: until two screenshots in a row are the same."""
+        self.chart.wait_for(timeout=90_000)
+        self.page.locator("[data-test-script-state='notRunning']").wait_for(timeout=90_000)
+        before = b""
+        for _ in range(60):
+            self.page.wait_for_timeout(1000)
+            after = self.chart.screenshot()
+            if after == before and self.page.locator("[data-test-script-state='notRunning']").count():
+                return
+            before = after
+        raise AssertionError("the globe does not settle")
+
+    def upload(self, files: Any) -> None:
+        """Put files into the upload field and wait for the result."""
+        self.page.locator("input[type=file]").set_input_files(files)
+        self.page.get_by_text("Most probable cells").wait_for(timeout=90_000)
+        self.wait_for_globe()
+
+    def choose(self, option: str) -> None:
+        """Click on a level or a view."""
+        self.page.get_by_text(option, exact=True).click()
+        self.wait_for_globe()
+
+    def click_a_cell(self) -> None:
+        """Click on the globe, from its middle outwards, until a click meets a cell."""
+        box = self.chart.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        for offset in range(0, 200, 40):
+            for right, down in ((0, offset), (0, -offset), (offset, 0), (-offset, 0)):
+                self.page.mouse.move(x + right, y + down)
+                self.page.wait_for_timeout(500)
+                self.page.mouse.click(x + right, y + down)
+                with contextlib.suppress(Exception):
+                    self.page.get_by_text("S2 level").wait_for(timeout=3000)
+                    self.wait_for_globe()
+                    return
+        raise AssertionError("no click met a cell")
 
 
 @pytest.fixture(scope="session")
@@ -118,3 +167,11 @@ def app_address(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("elsewhere")
     with serve_app(tiny_model_folder, folder, folder / "log.txt") as address:
         yield address
+
+
+@pytest.fixture
+def locate_page(browser: Browser, app_address: str) -> Iterator[LocatePage]:
+    """The page Locate on a desktop in the light theme."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme="light")
+    yield LocatePage(context, app_address)
+    context.close()

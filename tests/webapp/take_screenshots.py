@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import CHROMIUM, PHONE, ROOT, chromium, serve_app, wait_for_globe
-from playwright.sync_api import Browser, Page
+from conftest import CHROMIUM, PHONE, ROOT, LocatePage, chromium, serve_app
+from playwright.sync_api import Browser
 
 DESKTOP_SIZE, PHONE_SIZE = (1440, 900), (390, 844)
 SAMPLES = ROOT / "assets" / "samples"
@@ -24,46 +24,38 @@ UGLY_NAMES = (
 )
 
 
-def add_sample(page: Page) -> None:
+def add_sample(at: LocatePage) -> None:
     """Try the sample of the Summer Palace."""
-    page.get_by_test_id("stButton").get_by_text("Summer Palace").click()
+    at.page.get_by_test_id("stButton").get_by_text("Summer Palace").click()
+    at.page.get_by_text("Most probable cells").wait_for(timeout=90_000)
+    at.wait_for_globe()
 
 
-def add_many(page: Page) -> None:
+def add_many(at: LocatePage) -> None:
     """Upload three good photos, two of them under ugly names, and three that cannot be read."""
     photos = [photo.read_bytes() for photo in sorted(SAMPLES.glob("*.jpg"))]
     good = dict(zip((*UGLY_NAMES, "mountains.jpg"), photos, strict=True))
-    bad = {
-        "notes.jpg": b"these are only words",
-        "empty.jpg": b"",
-        "half.jpg": photos[0][: len(photos[0]) // 2],
-    }
-    page.locator("input[type=file]").set_input_files(
-        [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in {**good, **bad}.items()]
-    )
-    page.get_by_text("half.jpg").last.wait_for()
+    half = photos[0][: len(photos[0]) // 2]
+    bad = {"notes.jpg": b"these are only words", "empty.jpg": b"", "half.jpg": half}
+    files = {**good, **bad}.items()
+    at.upload([{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files])
 
 
-def choose_coarse_map(page: Page) -> None:
+def choose_coarse_map(at: LocatePage) -> None:
     """The coarse cells of a sample on the flat map."""
-    add_sample(page)
-    wait_for_globe(page)
-    page.get_by_text("Coarse", exact=True).click()
-    page.get_by_text("Flat map", exact=True).click()
+    add_sample(at)
+    at.choose("Coarse")
+    at.choose("Flat map")
 
 
-def choose_coarse_cell(page: Page) -> None:
+def choose_coarse_cell(at: LocatePage) -> None:
     """The coarse cells of a sample, one of them clicked."""
-    add_sample(page)
-    wait_for_globe(page)
-    page.get_by_text("Coarse", exact=True).click()
-    wait_for_globe(page)
-    box = page.get_by_test_id("stDeckGlJsonChart").bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + box["width"] / 2 + 20, box["y"] + box["height"] / 2 + 10)
+    add_sample(at)
+    at.choose("Coarse")
+    at.click_a_cell()
 
 
-SHOTS: dict[str, tuple[Callable[[Page], None] | None, str, bool]] = {
+SHOTS: dict[str, tuple[Callable[[LocatePage], None] | None, str, bool]] = {
     "desktop-empty": (None, "light", False),
     "desktop": (add_sample, "light", False),
     "desktop-coarse-cell": (choose_coarse_cell, "light", False),
@@ -91,20 +83,17 @@ def take(browser: Browser, address: str, name: str, target: Path, whole_page: bo
         has_touch=phone,
         device_scale_factor=2 if phone else 1,
     )
-    page = context.new_page()
-    page.goto(address)
-    wait_for_globe(page)
+    at = LocatePage(context, address)
     if steps:
-        steps(page)
-        wait_for_globe(page)
-    page.screenshot(path=target)
+        steps(at)
+    at.page.screenshot(path=target)
     if whole_page:
         # Streamlit scrolls inside the page, so the window grows to the content's height.
-        content = page.get_by_test_id("stMainBlockContainer").bounding_box()
+        content = at.page.get_by_test_id("stMainBlockContainer").bounding_box()
         assert content is not None
-        page.set_viewport_size({"width": width, "height": int(content["height"]) + 80})
-        wait_for_globe(page)
-        page.screenshot(path=target.with_name(f"{target.stem}-whole.png"))
+        at.page.set_viewport_size({"width": width, "height": int(content["height"]) + 80})
+        at.wait_for_globe()
+        at.page.screenshot(path=target.with_name(f"{target.stem}-whole.png"))
     context.close()
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from geo_model.errors import GeoModelError
+from geo_model.photo_files import shown_name
 from geo_model.predict import PhotoFailure
 from webapp.model_notes import show_model
 from webapp.photos import Located, Photo, content_key, locate, read_samples, sample_photo
-from webapp.result_view import photo_table, show_result, show_top
+from webapp.result_view import photo_table, show_result
 from webapp.session import Session, session, the_model
 from webapp.welcome import SAMPLES_KEY, show_welcome
-from webapp.wording import as_code, count, literal, shown_name
+from webapp.wording import as_code, count, literal
 
 PRIVACY = (
     "Photos stay in this app's memory while the page is open. They are not stored, logged or sent anywhere, "
@@ -38,7 +39,7 @@ def uploads(state: Session) -> list[Photo]:
     for file in files:
         if file.file_id not in state.keys:
             state.keys[file.file_id] = content_key(file.getvalue())
-        photos.append(Photo(state.keys[file.file_id], shown_name(file.name), file.getvalue))
+        photos.append(Photo(state.keys[file.file_id], shown_name(file.name, longest=60), file.getvalue))
     return photos
 
 
@@ -119,12 +120,7 @@ failures(state, photos)
 located = [(photo, result) for photo in photos if isinstance(result := state.results.get(photo.key), Located)]
 if located:
     photo, result = photo_table(state, located) if len(located) > 1 else located[0]
-    show_result(state, photo, result)
-    left, right = st.columns([2, 3], gap="large")
-    with left:
-        show_top(result)
-    with right:
-        show_model(model)
+    show_result(state, photo, result, model)
 else:
     if not photos:
         show_welcome()

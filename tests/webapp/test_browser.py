@@ -1,0 +1,88 @@
+"""The page Locate in a headless Chromium: what can only be seen where it is drawn."""
+
+from __future__ import annotations
+
+import io
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+from webapp.palette import LIGHT, Colour
+
+
+def drawn(locate_page) -> np.ndarray:
+    """The chart's pixels, (height, width, 3)."""
+    return np.asarray(Image.open(io.BytesIO(locate_page.chart.screenshot())).convert("RGB")).astype(int)
+
+
+def count_of(pixels: np.ndarray, colour: Colour) -> int:
+    """Pixels of about a colour."""
+    return int((np.abs(pixels - colour).max(axis=-1) <= 8).sum())
+
+
+def hosts(locate_page) -> set[str | None]:
+    """All hosts that the browser asked for something."""
+    return {
+        urlsplit(address).hostname
+        for address in locate_page.requested
+        if not address.startswith(("data:", "blob:"))
+    }
+
+
+def test_a_photo_goes_in_and_the_globe_shows_where(locate_page, sample_photos):
+    empty = drawn(locate_page)
+    assert count_of(empty, LIGHT.land) > 5000
+    assert count_of(empty, LIGHT.ocean) > 5000
+    assert count_of(empty, LIGHT.estimate) == 0
+
+    locate_page.upload(sample_photos[0])
+    assert count_of(drawn(locate_page), LIGHT.estimate) > 60, "the predicted point is not to be seen"
+    assert locate_page.page.get_by_test_id("stCode").inner_text().count(",") == 1
+
+    levels = {}
+    for name in ("Coarse", "Middle", "Fine"):
+        locate_page.choose(name)
+        levels[name] = drawn(locate_page)
+        assert count_of(levels[name], LIGHT.estimate) > 60
+    for first, second in (("Coarse", "Middle"), ("Middle", "Fine"), ("Coarse", "Fine")):
+        changed = np.abs(levels[first] - levels[second]).max(axis=-1) > 30
+        assert changed.mean() > 0.02, f"{first} and {second} look the same"
+
+    assert any(address.endswith("/app/static/land.geojson") for address in locate_page.requested)
+    assert hosts(locate_page) == {"localhost"}
+    assert not locate_page.complaints
+
+
+def test_a_clicked_cell_stays_chosen_on_the_globe_and_on_the_map(locate_page, sample_photos):
+    locate_page.upload(sample_photos[0])
+    locate_page.choose("Coarse")
+    locate_page.click_a_cell()
+    cell = locate_page.page.get_by_text("S2 level 1")
+    said = cell.inner_text()
+    assert count_of(drawn(locate_page), LIGHT.ocean) > 1000, "the selection has dimmed the sea"
+    for view in ("Flat map", "Globe"):
+        locate_page.choose(view)
+        assert cell.inner_text() == said
+        assert count_of(drawn(locate_page), LIGHT.ocean) > 1000
+    assert {urlsplit(a).hostname for a in locate_page.requested if a.startswith(("http", "ws"))} == {
+        "localhost"
+    }
+    assert not locate_page.complaints
+
+
+def test_names_of_files_stay_text_where_they_are_shown(locate_page, sample_photos):
+    markup = "**b** :red[x] :smile: $y$ `z`.jpg"
+    name = f"<img src=x onerror=document.title='broken'> {markup}"
+    good, bad = sample_photos[0].read_bytes(), b"only words"
+    locate_page.upload(
+        [
+            {"name": name, "mimeType": "image/jpeg", "buffer": good},
+            {"name": f"2{name}", "mimeType": "image/jpeg", "buffer": bad},
+        ]
+    )
+    page = locate_page.page
+    assert page.get_by_test_id("stText").inner_text().endswith(markup)
+    assert markup in page.get_by_test_id("stAlert").inner_text()
+    assert page.title() == "Geolocation-Images"
+    assert page.locator("img[src=x]").count() == 0

@@ -1,0 +1,84 @@
+"""Answers in words, and untrusted text that must stay text."""
+
+from __future__ import annotations
+
+import html
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from geo_model.photo_files import shown_name
+from webapp.wording import (
+    area_in_words,
+    as_code,
+    capitalised,
+    certainty,
+    count,
+    distance,
+    literal,
+    shares,
+)
+
+UNTRUSTED = st.text(st.sampled_from(list("`*_[]()<>!#:$~\\|&;-+.a B\n\r\t\u202e\u0000")), max_size=40)
+
+
+@pytest.mark.parametrize(
+    ("km2", "words"),
+    [
+        (20, "smaller than Paris"),
+        (105, "about the size of Paris"),
+        (301_000, "about the size of Italy"),
+        (600_000, "about the size of Spain"),
+        (3_290_000, "about the size of India"),
+        (10_200_000, "about the size of Europe"),
+        (149_000_000, "about the size of all the land on Earth"),
+        (300_000_000, "about twice the size of all the land on Earth"),
+        (510_000_000, "about 3 times the size of all the land on Earth"),
+    ],
+)
+def test_areas_are_compared_with_known_ones(km2, words):
+    assert area_in_words(km2) == words
+
+
+@given(st.floats(1, 5.1e8), st.floats(1, 5.1e8))
+def test_a_larger_region_is_never_called_surer(first, second):
+    order = {"good": 0, "fair": 1, "poor": 2}
+    small, large = sorted((first, second))
+    assert certainty(small).up_to_km2 <= certainty(large).up_to_km2
+    assert order[certainty(small).tone] <= order[certainty(large).tone]
+
+
+@pytest.mark.parametrize(
+    ("km", "words"),
+    [(0.01, "less than 0.1 km"), (3.44, "3.4 km"), (812.4, "812 km"), (8794.2, "8,790 km")],
+)
+def test_distances(km, words):
+    assert distance(km) == words
+
+
+def test_counts_and_shares():
+    assert count(1, "cell") == "1 cell"
+    assert count(1204, "cell") == "1,204 cells"
+    assert shares([("Europe", 0.62), ("Asia", 0.21), ("Africa", 0.1), ("Oceania", 0.07)]) == (
+        "Europe 62.0%, Asia 21.0%, Africa 10.0%, elsewhere 7.0%"
+    )
+    assert shares([("Asia", 1.0), ("Europe", 0.0)]) == "Asia 100.0%"
+    assert capitalised("about 35 km from Évora") == "About 35 km from Évora"
+
+
+@given(UNTRUSTED)
+def test_untrusted_text_as_code_stays_text(text):
+    text = shown_name(text)
+    rendered = MarkdownIt("commonmark").render(f"before {as_code(text)} after").strip()
+    assert rendered == f"<p>before <code>{html.escape(text, quote=False).strip()}</code> after</p>".replace(
+        '"', "&quot;"
+    )
+
+
+@given(UNTRUSTED)
+def test_literal_text_stays_text(text):
+    text = " ".join(text.replace("\x00", "").split())
+    rendered = MarkdownIt("commonmark").render(f"x{literal(text)}x").strip()
+    assert html.unescape(rendered.removeprefix("<p>").removesuffix("</p>")) == f"x{text}x"
