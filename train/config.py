@@ -214,12 +214,15 @@ class Head:
 
     Attributes:
         dropout: Share of pooled features dropped while training.
+        standardise: Bring each pooled feature to mean 0 and deviation 1, measured once before training; a
+            learning rate then suits any backbone. Export joins it with the heads' weights.
         prior_bias: Start from, and let weight decay pull towards, the logarithm of each cell's share of the
             partitioning's photos.
         weights_at_zero: Start the weights at 0, so that the first answer is the prior.
     """
 
     dropout: float = number(0.0, low=0, high=0.99)
+    standardise: bool = True
     prior_bias: bool = True
     weights_at_zero: bool = True
 

@@ -1,7 +1,8 @@
 """From a run folder to a model folder: `python -m train export RUN_FOLDER MODEL_FOLDER`.
 
-The heads' weights are written as they are used: the cells' log prior joins the biases, and evidence is scaled
-by its calibrated strength. The model card states what the written folder reaches when it is evaluated.
+The heads' weights are written as they are used: the standardisation of features and the cells' log prior
+join them, and evidence is scaled by its calibrated strength. The model card states what the written folder
+reaches when it is evaluated.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from geo_model.predict import load
 from geo_model.truth import read_truth_csv
 from train.calibration import Calibrated
 from train.config import Config, read_config
-from train.data import matching_tars
 from train.model_card import DEFAULT_TEMPLATE, model_card
+from train.photo_index import matching_tars
 from train.setup import read_hierarchy
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -174,8 +175,9 @@ def baked_weights(state_dict: Mapping[str, Tensor], strength: float) -> dict[str
     weights = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
     for level in LEVELS:
         head, prior = f"heads.{level.value}", state_dict[f"{level.value}_prior"]
-        weights[f"{head}.weight"] = strength * weights[f"{head}.weight"]
-        weights[f"{head}.bias"] = prior + strength * weights[f"{head}.bias"]
+        weight = weights[f"{head}.weight"] / state_dict["feature_scale"]
+        bias = weights[f"{head}.bias"] - weight @ state_dict["feature_mean"]
+        weights[f"{head}.weight"], weights[f"{head}.bias"] = strength * weight, prior + strength * bias
     return weights
 
 

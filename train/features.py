@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from geo_model.crops import CropRule, normalise
 from geo_model.errors import ConfigError
 from train.config import digest
-from train.data import Draw, PhotoIndex
+from train.data import Draw
+from train.photo_index import PhotoIndex
 
 _FLUSH_EVERY = 512
 """Photos after which progress is written down."""

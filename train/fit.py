@@ -1,21 +1,8 @@
-"""One training run: `python -m train fit CONFIG.yaml`.
-
-A run folder holds
-
-    config.yaml           every key of the configuration with its value
-    run.json              what the run depends on and what it was trained on
-    coarse.csv, middle.csv, fine.csv   the partitionings
-    cache/                cached views, see train/features.py
-    checkpoints/          best.ckpt (by validation.monitor) and last.ckpt, which a later start resumes from
-    metrics.csv           one row an epoch
-    tensorboard/          the same for TensorBoard
-    calibration.json      temperatures, evidence strength, decoding; see train/calibration.py
-"""
+"""One training run: `python -m train fit CONFIG.yaml`; train/run_folder.py says what it leaves."""
 
 from __future__ import annotations
 
-import json
-import shutil
+import itertools
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,20 +16,24 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, Weight
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from geo_model.cells import LEVELS
-from geo_model.errors import ConfigError, PhotoError
+from geo_model.errors import PhotoError
 from train.calibrating_run import calibrate_run
 from train.config import Config
-from train.data import Crops, EpochSampler, Labelled, PhotoIndex, Views, ViewSets, count_tars
-from train.features import CachedCrops, CachedViews, cached_activations, weights_digest
+from train.data import Crops, EpochSampler, Labelled
+from train.features import autocast
 from train.figures import higher_is_better
+from train.loaders import choose_device, make_loaders
 from train.metrics_table import MetricsTable
 from train.module import Geolocator
-from train.pretrained import licence_of
+from train.photo_index import count_tars
 from train.progress import progress_bar
+from train.run_folder import load_best, start_folder
 from train.setup import Setup, prepare
+
+_MEASURED_DRAWS = 2048
+"""Views by which features are standardised."""
 
 
 def fit(config: Config, *, resume: bool = True, console: Console | None = None) -> Path:
@@ -69,6 +60,8 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
     console.print(describe(setup), highlight=False, markup=False, soft_wrap=True)
     train_loader, val_loader = make_loaders(setup, run, console)
     module = make_module(setup, len(train_loader))
+    if config.head.standardise and checkpoint is None:
+        measure_features(module, setup, train_loader, console)
     ctrl_c = signal.getsignal(signal.SIGINT)
     with quiet_lightning():
         trainer = make_trainer(config, run, console)
@@ -98,84 +91,6 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
     return run
 
 
-def start_folder(run: Path, setup: Setup, resume: bool) -> Path | None:
-    """Make the run folder, or check that the run in it is the same.
-
-    Returns:
-        The checkpoint to resume from, None to start anew.
-
-    Raises:
-        ConfigError: The folder holds a run of another configuration.
-    """
-    import yaml
-
-    last, record = run / "checkpoints" / "last.ckpt", run / "run.json"
-    identity = setup.identity()
-    if resume and last.is_file():
-        earlier = json.loads(record.read_text(encoding="utf-8"))["identity"] if record.is_file() else {}
-        if changed := _differences(earlier, json.loads(json.dumps(identity))):
-            raise ConfigError(
-                f"run_folder: {run} holds a run that differs in {', '.join(changed[:4])}; give this run "
-                "another folder, or start it anew with --no-resume, which discards the other."
-            )
-    else:
-        for name in ("checkpoints", "tensorboard"):
-            shutil.rmtree(run / name, ignore_errors=True)
-        for name in ("metrics.csv", "calibration.json"):
-            (run / name).unlink(missing_ok=True)
-    run.mkdir(parents=True, exist_ok=True)
-    for level in LEVELS:
-        setup.hierarchy[level].write_csv(run / f"{level.value}.csv")
-    (run / "config.yaml").write_text(
-        yaml.safe_dump(setup.config.to_mapping(), sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
-    photos = {
-        split: {"photos": len(index), "kinds": index.kind_counts(), "tars": list(index.tars)}
-        for split, index in (("train", setup.train), ("val", setup.val))
-    }
-    facts = {
-        "identity": identity,
-        "photos": photos,
-        "crop_rule": setup.rule.to_dict(),
-        "weights_licence": licence_of(setup.config.backbone.weights),
-        "versions": versions(choose_device(setup.config)),
-    }
-    record.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return last if last.is_file() else None
-
-
-def versions(device: torch.device) -> dict[str, str]:
-    """What a result depends on besides the configuration."""
-    import platform
-
-    import timm
-
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.machine() + " " + device.type
-    )
-    return {
-        "device": name,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "lightning": L.__version__,
-    }
-
-
-def _differences(earlier: dict[str, Any], now: dict[str, Any], key: str = "") -> list[str]:
-    """Dotted keys whose values differ."""
-    changed = []
-    for name in sorted({*earlier, *now}):
-        a, b = earlier.get(name), now.get(name)
-        if isinstance(a, dict) and isinstance(b, dict):
-            changed += _differences(a, b, f"{key}{name}.")
-        elif a != b:
-            changed.append(key + name)
-    return changed
-
-
 def describe(setup: Setup) -> str:
     """What is about to be trained, in a few lines."""
     lines = []
@@ -190,99 +105,6 @@ def describe(setup: Setup) -> str:
     return "\n".join(lines)
 
 
-def make_loaders(
-    setup: Setup, run: Path, console: Console
-) -> tuple[DataLoader[dict[str, Any]], DataLoader[dict[str, Any]]]:
-    """Loaders of training draws and of validation photos; fills the cache if the configuration wants one."""
-    config, rule = setup.config, setup.rule
-    five = config.validation.crops == "five"
-    train_items: Dataset[dict[str, Any]] = Views(setup.train, rule, config.augmentation)
-    val_items: Dataset[dict[str, Any]] = Crops(setup.val, rule, five)
-    workers = config.hardware.num_workers
-    if config.backbone.cached_views:
-        count = config.backbone.cached_views
-        views = ViewSets(setup.train, rule, config.augmentation, count, config.seed)
-        made_by = {"augmentation": config.augmentation, "views": count, "seed": config.seed}
-        train_items = CachedViews(
-            _cached(setup, run, console, "training", setup.train, views, count, made_by)
-        )
-        crops = 5 if five else 1
-        val_items = CachedCrops(
-            _cached(setup, run, console, "validation", setup.val, val_items, crops, {"crops": crops})
-        )
-    sampler = EpochSampler(setup.train.weights, config.seed)
-    batch_size = config.training.batch_size
-    common: dict[str, Any] = {
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "pin_memory": torch.cuda.is_available(),
-    }
-    train_loader = DataLoader(
-        Labelled(train_items, setup.train.points(), setup.train_classes),
-        batch_size=batch_size,
-        sampler=sampler,
-        drop_last=len(sampler) >= batch_size,  # a last batch of one photo has no batch statistics
-        **common,
-    )
-    val_loader = DataLoader(
-        Labelled(val_items, setup.val.points(), setup.val_classes),
-        batch_size=config.validation.batch_size,
-        **common,
-    )
-    return train_loader, val_loader
-
-
-def _cached(
-    setup: Setup,
-    run: Path,
-    console: Console,
-    title: str,
-    photos: PhotoIndex,
-    dataset: Dataset[dict[str, Any]],
-    views: int,
-    made_by: dict[str, object],
-) -> Any:  # noqa: ANN401 - a memory map
-    config = setup.config
-    device = choose_device(config)
-    backbone = setup.network.backbone.to(device)
-    if config.training.channels_last:
-        backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    setup.cut.train(False)
-    depends_on = {
-        "backbone": config.backbone.name,
-        "weights": weights_digest(backbone),
-        "trainable": config.backbone.trainable,
-        "rule": setup.rule.to_dict(),
-        "precision": config.training.precision,
-        **made_by,
-    }
-    folder = Path(config.backbone.cache_folder) if config.backbone.cache_folder else run / "cache"
-    with progress_bar(console, f"Caching {title} views", len(photos)) as advance:
-        done = 0
-
-        def on_photos(now: int, total: int) -> None:
-            nonlocal done
-            advance(now - done)
-            done = now
-
-        activations = cached_activations(
-            folder,
-            photos,
-            dataset,
-            setup.cut.front,
-            setup.rule,
-            depends_on,
-            views=views,
-            device=device,
-            precision=config.training.precision,
-            batch_size=config.validation.batch_size,
-            num_workers=config.hardware.num_workers,
-            on_photos=on_photos,
-        )
-    backbone.cpu()
-    return activations
-
-
 def make_module(setup: Setup, steps_per_epoch: int) -> Geolocator:
     """The module to train, its weights drawn by the configuration's seed."""
     L.seed_everything(setup.config.seed, verbose=False)
@@ -290,6 +112,33 @@ def make_module(setup: Setup, steps_per_epoch: int) -> Geolocator:
         setup.config, setup.hierarchy, setup.network, setup.cut, setup.rule, steps_per_epoch, setup.val
     )
     return module.to(memory_format=torch.channels_last) if setup.config.training.channels_last else module  # type: ignore[call-overload]
+
+
+def measure_features(
+    module: Geolocator, setup: Setup, train_loader: DataLoader[dict[str, Any]], console: Console
+) -> None:
+    """Standardise features by those of the first epoch's first draws."""
+    config, device = setup.config, choose_device(setup.config)
+    draws = list(itertools.islice(EpochSampler(setup.train.weights, config.seed), _MEASURED_DRAWS))
+    loader = DataLoader(
+        train_loader.dataset,
+        batch_size=config.validation.batch_size,
+        sampler=draws,
+        num_workers=config.hardware.num_workers,
+    )
+    module.to(device)
+    with (
+        progress_bar(console, "Measuring features", len(draws)) as advance,
+        autocast(device, config.training.precision),
+    ):
+
+        def inputs() -> Iterator[Tensor]:
+            for batch in loader:
+                yield batch["inputs"].to(device)
+                advance(len(batch["inputs"]))
+
+        module.measure_features(inputs())
+    module.cpu()
 
 
 def make_trainer(config: Config, run: Path, console: Console) -> L.Trainer:
@@ -330,27 +179,6 @@ def make_trainer(config: Config, run: Path, console: Console) -> L.Trainer:
         num_sanity_val_steps=0,
         default_root_dir=run,
     )
-
-
-def load_best(module: Geolocator, run: Path) -> None:
-    """Load the weights of the best epoch."""
-    content = torch.load(run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
-    module.load_state_dict(content["state_dict"])
-
-
-def choose_device(config: Config) -> torch.device:
-    """The device of `hardware.accelerator`.
-
-    Raises:
-        ConfigError: This machine has none.
-    """
-    wanted = config.hardware.accelerator
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if wanted == "auto":
-        wanted = next(name for name in ("cuda", "mps", "cpu") if available[name])  # type: ignore[assignment]
-    elif not available[wanted]:
-        raise ConfigError(f"hardware.accelerator: this machine has no {wanted}; use auto.")
-    return torch.device(wanted)
 
 
 def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import lightning as L
 import numpy as np
@@ -17,18 +17,18 @@ from geo_model.crops import CropRule, normalise
 from geo_model.decoding import Decoder
 from geo_model.network import GeoNetwork
 from train.config import Config, Schedule
-from train.data import PhotoIndex
 from train.figures import PhotoFigures, figures_of_groups, photo_figures
 from train.labels import Targets, loss_of_levels
+from train.photo_index import PhotoIndex
 from train.stages import CutBackbone
 
 
 class Geolocator(L.LightningModule):
     """A `GeoNetwork` that learns.
 
-    The heads learn evidence: the logits are log prior + head(features), the prior being each cell's share of
-    the partitioning's photos. So weight decay pulls the answer towards the prior, and evidence can be weighed
-    against it afterwards; `baked_weights` in train/export.py joins the two in the heads' biases.
+    The heads learn evidence: the logits are log prior + head(standardised features), the prior being each
+    cell's share of the partitioning's photos. So weight decay pulls the answer towards the prior, and
+    evidence can be weighed against it later; `baked_weights` in train/export.py joins all of it in the heads.
 
     Args:
         config: Of the run.
@@ -39,6 +39,9 @@ class Geolocator(L.LightningModule):
         steps_per_epoch: For the schedule.
         val_photos: Where they were taken, and their kinds.
     """
+
+    feature_mean: Tensor
+    feature_scale: Tensor
 
     def __init__(
         self,
@@ -60,6 +63,9 @@ class Geolocator(L.LightningModule):
             nn.init.zeros_(head.bias)
             if config.head.weights_at_zero:
                 nn.init.zeros_(head.weight)
+        feature_count = int(network.backbone.num_features)  # type: ignore[arg-type]
+        self.register_buffer("feature_mean", torch.zeros(feature_count))
+        self.register_buffer("feature_scale", torch.ones(feature_count))
         self._config, self._cut, self._rule = config, cut, rule
         self._hierarchy, self._decoder = hierarchy, Decoder(hierarchy)
         self._steps_per_epoch = steps_per_epoch
@@ -90,8 +96,26 @@ class Geolocator(L.LightningModule):
 
     def evidence(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """What the heads say of each level before the prior is added."""
-        features = self._cut.tail(self.activations(inputs))
+        features = self._cut.tail(self.activations(inputs)).float()
+        features = (features - self.feature_mean) / self.feature_scale
         return self.network.classify(dropout(features, self._config.head.dropout, self.training))
+
+    @torch.no_grad()
+    def measure_features(self, inputs: Iterable[Tensor]) -> None:
+        """Set mean and scale of the pooled features from batches of inputs, as `activations` takes them.
+
+        In training mode, for batch statistics are what the heads will learn from; the running ones are kept.
+        """
+        before = {name: value.clone() for name, value in self.network.backbone.named_buffers()}
+        self.train()
+        features = torch.cat([self._cut.tail(self.activations(batch)).float().cpu() for batch in inputs])
+        for name, value in self.network.backbone.named_buffers():
+            value.copy_(before[name])
+        deviation = features.std(dim=0, unbiased=False)
+        # A feature that hardly ever moves must not become a loud one.
+        floor = max(0.1 * float(deviation.median()), 1e-6)
+        self.feature_mean.copy_(features.mean(dim=0))
+        self.feature_scale.copy_(deviation.clamp(min=floor))
 
     def with_prior(self, evidence: Sequence[Tensor], strength: float = 1.0) -> tuple[Tensor, ...]:
         """Logits: log prior + strength * evidence, float32 (..., cells) per level."""

@@ -15,9 +15,9 @@ from geo_model.crops import CropRule
 from geo_model.errors import ConfigError, ModelFolderError, PartitioningError
 from geo_model.network import GeoNetwork
 from train.config import Config, digest
-from train.data import PhotoIndex, read_indices
 from train.features import weights_digest
 from train.figures import BALANCED, FIGURES
+from train.photo_index import PhotoIndex, read_indices
 from train.pretrained import load_pretrained
 from train.stages import CutBackbone
 

@@ -218,3 +218,24 @@ def test_hard_labels_and_sgd_and_multistep_run(write_config):
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(write_config):
     with pytest.raises(ConfigError, match="lower the learning rates"):
         run(write_config(optimiser={"name": "sgd", "lr_heads": 1e30, "lr_backbone": 1e30}))
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_heads_see_standardised_features(write_config, standardise):
+    """Means and deviations over the first epoch, here all photos' only view, are 0 and 1."""
+    config = write_config(
+        backbone={"name": "test_efficientnet", "weights": "none", "trainable": "none", "cached_views": 1},
+        head={"standardise": standardise},
+    )
+    folder, _ = run(config)
+    state = weights(folder)
+    cached = [np.load(path) for path in (folder / "cache").glob("*/activations.npy")]
+    features = torch.from_numpy(max(cached, key=len)[:, 0]).float()
+    assert features.shape == (36, state["feature_mean"].shape[0])
+    if standardise:
+        seen = (features - state["feature_mean"]) / state["feature_scale"]
+        assert torch.allclose(seen.mean(dim=0), torch.zeros(()), atol=1e-3)
+        assert float((seen.std(dim=0, unbiased=False) - 1).abs().median()) < 1e-3
+    else:
+        assert float(state["feature_mean"].abs().max()) == 0
+        assert float((state["feature_scale"] - 1).abs().max()) == 0
