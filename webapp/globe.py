@@ -38,8 +38,8 @@ DRAWN_SHARE = 0.01
 MERCATOR_LIMIT = 85.0
 """Latitude in degrees where the flat map ends."""
 
-ONE_SIDE_KM = 14_000
-"""Points nearer than this to each other can be seen on one side of the globe."""
+ONE_SIDE_KM = 9_000
+"""Points nearer than this to each other, with what lies around them, are well seen from between them."""
 
 _ON_SURFACE = {"depthCompare": "always", "cullMode": "back"}
 """For fills on the sphere: paint in the order of the layers, and hide the far side."""

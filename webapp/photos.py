@@ -88,7 +88,9 @@ def content_key(data: bytes) -> str:
 
 def sample_photo(sample: Sample) -> Photo:
     """A sample as a photo to locate."""
-    return Photo(content_key(sample.path.read_bytes()), sample.title, sample.path.read_bytes, sample)
+    # Not the key of the same photo uploaded, of which it is not known where it was taken.
+    key = f"sample-{content_key(sample.path.read_bytes())}"
+    return Photo(key, sample.title, sample.path.read_bytes, sample)
 
 
 @dataclass(frozen=True)

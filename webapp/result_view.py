@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import streamlit as st
 
@@ -42,46 +42,51 @@ _PREVIEW_HEIGHT_PX = 220
 
 
 def photo_table(state: Session, located: Sequence[tuple[Photo, Located]]) -> tuple[Photo, Located]:
-    """All located photos; a click on a row chooses the photo to show."""
+    """All located photos; a click on a row chooses the photo to show, which comes back."""
     keys = [photo.key for photo, _ in located]
+    table_key = "photos-" + "-".join(key[-6:] for key in keys)  # a new set of photos is a new table
+
+    def choose() -> None:
+        for row, _column in st.session_state[table_key].selection.cells:
+            state.chosen = keys[row]
+
     current = keys.index(state.chosen) if state.chosen in keys else 0
     rows = [
         {
+            "": "▶" if row == current else "",
             "Photo": result.thumbnail,
             "Name": photo.name,
-            "Place": result.prediction.place.text,
+            "Place": capitalised(result.prediction.place.text),
             "Coordinates": coordinate_text(result.prediction.latitude, result.prediction.longitude),
             "90% region, km²": result.prediction.region(0.9).area_km2,
             "Off by, km": result.truth.distance_km if result.truth else None,
         }
-        for photo, result in located
+        for row, (photo, result) in enumerate(located)
     ]
     if all(row["Off by, km"] is None for row in rows):
         for row in rows:
             del row["Off by, km"]
-    # The key holds the photos, so that the choice starts anew with each new set of them.
-    event: Any = st.dataframe(
+    st.caption(f"{count(len(rows), 'photo')} located. Click a row to see it.")
+    st.dataframe(
         rows,
-        key="photos-" + "-".join(key[:6] for key in keys),
+        key=table_key,
         hide_index=True,
         row_height=48,
         height=min(38 + 48 * len(rows), 280),
         column_config={
+            "": st.column_config.TextColumn(width=30),
             "Photo": st.column_config.ImageColumn(width="small"),
             "Name": st.column_config.TextColumn(width="medium"),
             "Place": st.column_config.TextColumn(width="large"),
             "90% region, km²": st.column_config.NumberColumn(format="compact"),
             "Off by, km": st.column_config.NumberColumn(
-                format="%,.0f", help="From where it was taken, if that is known"
+                format="localized", help="From where it was taken, if that is known", step=1
             ),
         },
-        on_select="rerun",
-        selection_mode="single-row",
-        selection_default={"selection": {"rows": [current]}},
+        placeholder="",
+        on_select=choose,
+        selection_mode="single-cell",  # a click anywhere in the row; row selection takes only its checkbox
     )
-    if event.selection.rows:
-        current = event.selection.rows[0]
-        state.chosen = keys[current]
     return located[current]
 
 

@@ -109,7 +109,7 @@ class LocatePage:
     @property
     def chart(self) -> Locator:
         """The globe or the flat map."""
-        return self.page.get_by_test_id("stDeckGlJsonChart")
+        return self.page.get_by_test_id("stDeckGlJsonChart").last  # while the page changes there may be two
 
     def wait_for_globe(self) -> None:
         """Wait until Streamlit rests and the globe is drawn: until two screenshots in a row are the same."""

@@ -77,7 +77,7 @@ def locate_missing(state: Session, photos: list[Photo]) -> None:
     place.empty()
 
 
-def failures(state: Session, photos: list[Photo]) -> None:
+def show_failures(state: Session, photos: list[Photo]) -> None:
     """What was wrong with each photo that could not be read."""
     lines = []
     for photo in photos:
@@ -114,17 +114,22 @@ except GeoModelError as error:
     st.error(literal(str(error)), icon=":material/error:")
     st.stop()
 
+# Containers keep every part in its place while others come and go, so that nothing is shown twice meanwhile.
+above, body, below = st.container(), st.container(), st.container()
 state.follow(photos)
-locate_missing(state, photos)
-failures(state, photos)
+with above:
+    locate_missing(state, photos)
+    show_failures(state, photos)
 located = [(photo, result) for photo in photos if isinstance(result := state.results.get(photo.key), Located)]
-if located:
-    photo, result = photo_table(state, located) if len(located) > 1 else located[0]
-    show_result(state, photo, result, model)
-else:
-    if not photos:
-        show_welcome()
-    show_model(model)
-
-st.caption(f":material/lock: {PRIVACY}")
-st.caption(f":material/balance: {RESPONSIBLE_USE}")
+with body:
+    if located:
+        photo, result = photo_table(state, located) if len(located) > 1 else located[0]
+        show_result(state, photo, result, model)
+    else:
+        if not photos:
+            show_welcome()
+        show_model(model)
+with below:
+    if photos:
+        st.caption(f":material/lock: {PRIVACY}")
+    st.caption(f":material/balance: {RESPONSIBLE_USE}")
