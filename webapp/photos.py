@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from geo_model.images import read_gps, read_image
+from geo_model.photo_files import shown_name
 from geo_model.predict import Model, PhotoFailure, Prediction
 from geo_model.sphere import great_circle_km
 
@@ -70,7 +71,7 @@ class Photo:
 
     Attributes:
         key: Names its content; two files with the same bytes have the same key.
-        name: What to call it, in one printable line. Still untrusted text.
+        name: What to call it, printable. Still untrusted text.
         read: Gives the encoded bytes.
         sample: The sample that it is, if it is one.
     """
@@ -79,6 +80,11 @@ class Photo:
     name: str
     read: Callable[[], bytes]
     sample: Sample | None = None
+
+    @property
+    def short_name(self) -> str:
+        """The name at a length that fits a page. Still untrusted text."""
+        return shown_name(self.name, longest=60)
 
 
 def content_key(data: bytes) -> str:

@@ -55,7 +55,7 @@ def photo_table(state: Session, located: Sequence[tuple[Photo, Located]]) -> tup
         {
             "": "▶" if row == current else "",
             "Photo": result.thumbnail,
-            "Name": photo.name,
+            "Name": photo.short_name,
             "Place": capitalised(result.prediction.place.text),
             "Coordinates": coordinate_text(result.prediction.latitude, result.prediction.longitude),
             "90% region, km²": result.prediction.region(0.9).area_km2,
@@ -113,7 +113,7 @@ def _show_photo(photo: Photo, located: Located) -> None:
     if photo.sample:
         st.caption(photo.sample.credit)
     else:
-        st.text(photo.name)  # st.text shows every character as it is
+        st.text(photo.short_name)  # st.text shows every character as it is
 
 
 def _show_answer(located: Located) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -68,6 +69,26 @@ def test_a_clicked_cell_stays_chosen_on_the_globe_and_on_the_map(locate_page, sa
     assert {urlsplit(a).hostname for a in locate_page.requested if a.startswith(("http", "ws"))} == {
         "localhost"
     }
+    assert not locate_page.complaints
+
+
+def test_several_photos_are_chosen_by_their_rows_and_downloaded(locate_page, sample_photos):
+    locate_page.upload(sample_photos)
+    page = locate_page.page
+    shown = page.get_by_test_id("stText")
+    assert shown.inner_text() == sample_photos[0].name
+    table = page.get_by_test_id("stDataFrame").bounding_box()
+    header, row = 38, 48
+    page.mouse.click(table["x"] + table["width"] / 2, table["y"] + header + 2.5 * row)
+    page.get_by_text(sample_photos[2].name).last.wait_for()
+    assert shown.inner_text() == sample_photos[2].name
+
+    page.get_by_test_id("stPopoverButton").click()
+    with page.expect_download() as download:
+        page.get_by_text("a table with a row for each photo").click()
+    lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("photo,latitude,longitude,")
+    assert [line.split(",")[0] for line in lines[1:]] == [photo.name for photo in sample_photos]
     assert not locate_page.complaints
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from geo_model.errors import GeoModelError
-from geo_model.photo_files import shown_name
-from geo_model.predict import PhotoFailure
+from geo_model.photo_files import photo_name, shown_name
+from geo_model.predict import PhotoFailure, Prediction
+from webapp.downloads import show_downloads
 from webapp.model_notes import show_model
 from webapp.photos import Located, Photo, content_key, locate, read_samples, sample_photo
 from webapp.result_view import photo_table, show_result
@@ -39,7 +42,7 @@ def uploads(state: Session) -> list[Photo]:
     for file in files:
         if file.file_id not in state.keys:
             state.keys[file.file_id] = content_key(file.getvalue())
-        photos.append(Photo(state.keys[file.file_id], shown_name(file.name, longest=60), file.getvalue))
+        photos.append(Photo(state.keys[file.file_id], photo_name(file.name), file.getvalue))
     return photos
 
 
@@ -83,11 +86,16 @@ def show_failures(state: Session, photos: list[Photo]) -> None:
     for photo in photos:
         result = state.results.get(photo.key)
         if isinstance(result, PhotoFailure):
-            reason = result.reason.removeprefix(f"{result.name}: ")
-            lines.append(f"- {as_code(photo.name)} — {literal(reason)}")
+            reason = result.reason.removeprefix(f"{shown_name(result.name)}: ")
+            lines.append(f"- {as_code(photo.short_name)} — {literal(reason)}")
     if lines:
         heading = f"{count(len(lines), 'photo')} could not be read:"
         st.error("\n".join([heading, "", *lines]), icon=":material/broken_image:")
+
+
+def to_export(photo: Photo, result: Located | PhotoFailure) -> Prediction | PhotoFailure:
+    """A result under the photo's own name: files of the same content share one result."""
+    return replace(result.prediction if isinstance(result, Located) else result, name=photo.name)
 
 
 def put_away() -> None:
@@ -104,7 +112,8 @@ with left:
 with right:
     if photos or st.session_state.get(SAMPLES_KEY):
         photos += samples()
-        st.button("Put all photos away", icon=":material/close:", type="tertiary", on_click=put_away)
+        actions = st.container(horizontal=True)
+        actions.button("Put all photos away", icon=":material/close:", type="tertiary", on_click=put_away)
     else:
         st.caption(f":material/lock: {PRIVACY}")
 
@@ -123,6 +132,9 @@ with above:
 located = [(photo, result) for photo in photos if isinstance(result := state.results.get(photo.key), Located)]
 with body:
     if located:
+        with actions:
+            done = state.results
+            show_downloads([to_export(photo, done[photo.key]) for photo in photos if photo.key in done])
         photo, result = photo_table(state, located) if len(located) > 1 else located[0]
         show_result(state, photo, result, model)
     else:
