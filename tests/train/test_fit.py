@@ -1,16 +1,21 @@
 import csv
 import io
 import json
+import signal
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from typer.testing import CliRunner
 
-from geo_model.errors import ConfigError
+from geo_model.errors import ConfigError, PhotoError
+from train.cli import app
 from train.config import read_config
 from train.fit import fit
+from train.module import Geolocator
 
 
 def run(config: Path, *overrides: str, resume: bool = True) -> tuple[Path, str]:
@@ -76,8 +81,6 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
         augmentation={"brightness": 0.2},
     )
     whole, _ = run(config, f"run_folder={tmp_path / 'whole'}")
-
-    from train.module import Geolocator
 
     step = Geolocator.training_step
 
@@ -239,3 +242,28 @@ def test_heads_see_standardised_features(write_config, standardise):
     else:
         assert float(state["feature_mean"].abs().max()) == 0
         assert float((state["feature_scale"] - 1).abs().max()) == 0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photo_that_cannot_be_decoded_is_named_in_one_sentence(write_config, tmp_path, workers):
+    tar = tmp_path / "bad.tar"
+    with tarfile.open(tar, "w") as archive:
+        for name, content in (("7.jpg", b"no photo"), ("7.json", b'{"latitude": 1, "longitude": 2}')):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    config = write_config(hardware={"accelerator": "cpu", "num_workers": workers})
+    with pytest.raises(PhotoError, match=r"bad\.tar, 7: ") as caught:
+        run(config, f"data.train.0.tars={tar}")
+    assert "\n" not in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_an_interrupted_run_says_how_to_go_on(write_config, monkeypatch):
+    config = write_config()
+    monkeypatch.setattr(Geolocator, "training_step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    before = signal.getsignal(signal.SIGINT)
+    result = CliRunner().invoke(app, ["fit", str(config)])
+    assert result.exit_code == 130
+    assert "The same command goes on from the last whole epoch." in result.output
+    assert signal.getsignal(signal.SIGINT) is before
