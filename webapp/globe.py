@@ -224,7 +224,7 @@ def cells_layer(
         stroked=False,  # strokes cost ten times the time of a frame; the gaps between the cells are the grid
         pickable=True,
         auto_highlight=True,
-        highlight_color=[*palette.halo, 90],
+        highlight_color=[255, 255, 255, 90],
         **({} if flat else {"parameters": _ON_SURFACE}),
     )
 

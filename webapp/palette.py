@@ -83,7 +83,7 @@ class ProbabilityScale:
         positions = self.positions(probabilities)
         stops = np.linspace(0.0, 1.0, len(palette.ramp))
         channels = [np.interp(positions, stops, column) for column in np.array(palette.ramp, dtype=float).T]
-        return np.rint(np.stack([*channels, 130 + 100 * positions], axis=1)).astype(np.int64)
+        return np.rint(np.stack([*channels, 120 + 85 * positions], axis=1)).astype(np.int64)
 
 
 def css(colour: Colour) -> str:

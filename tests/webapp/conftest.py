@@ -162,10 +162,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def app_address(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the app with the tiny model, started from a folder that is not the repository's."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    with serve_app(tiny_model_folder, folder, folder / "log.txt") as address:
+def app_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the running app prints, in a folder that is not the repository's."""
+    return tmp_path_factory.mktemp("elsewhere") / "log.txt"
+
+
+@pytest.fixture(scope="session")
+def app_address(tiny_model_folder: Path, app_log: Path) -> Iterator[str]:
+    """The address of the app with the tiny model, started from another folder than the repository's."""
+    with serve_app(tiny_model_folder, app_log.parent, app_log) as address:
         yield address
 
 

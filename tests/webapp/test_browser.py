@@ -72,6 +72,13 @@ def test_a_clicked_cell_stays_chosen_on_the_globe_and_on_the_map(locate_page, sa
     assert not locate_page.complaints
 
 
+def test_the_server_looked_up_no_address_of_its_own(app_address, app_log):
+    log = app_log.read_text()
+    assert app_address in log
+    assert "External URL" not in log
+    assert "Network URL" not in log
+
+
 def test_several_photos_are_chosen_by_their_rows_and_downloaded(locate_page, sample_photos):
     locate_page.upload(sample_photos)
     page = locate_page.page
