@@ -49,6 +49,7 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
 
     Raises:
         ConfigError: The configuration, what it names, or an earlier run in its folder is not as it must be.
+        PhotoError: A photo in the tars cannot be decoded; it is named.
     """
     console = console or Console(stderr=True)
     if config.hardware.threads:
@@ -58,6 +59,14 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
     run = Path(config.run_folder)
     checkpoint = start_folder(run, setup, resume)
     console.print(describe(setup), highlight=False, markup=False, soft_wrap=True)
+    with photo_errors_in_one_sentence():
+        train_and_calibrate(setup, run, checkpoint, console)
+    return run
+
+
+def train_and_calibrate(setup: Setup, run: Path, checkpoint: Path | None, console: Console) -> None:
+    """The run itself, once all is checked and its folder made."""
+    config = setup.config
     train_loader, val_loader = make_loaders(setup, run, console)
     module = make_module(setup, len(train_loader))
     if config.head.standardise and checkpoint is None:
@@ -73,10 +82,6 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
                 ckpt_path=str(checkpoint) if checkpoint else None,
                 weights_only=True,
             )
-        except PhotoError as error:
-            # Loader processes hand on a traceback; its last line is the sentence.
-            sentence = str(error).strip().splitlines()[-1].partition("PhotoError: ")
-            raise PhotoError(sentence[2] or sentence[0]) from error
         except SystemExit as error:
             # Lightning turns Ctrl-C into an exit and leaves the signal ignored.
             if trainer.interrupted:
@@ -88,7 +93,6 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
     if config.validation.crops != "five":  # the exported model averages five, so its sureness is that of five
         val_items = Labelled(Crops(setup.val, setup.rule, True), setup.val.points(), setup.val_classes)
     calibrate_run(setup, module, val_items, run, choose_device(config), console)
-    return run
 
 
 def describe(setup: Setup) -> str:
@@ -187,6 +191,16 @@ def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Te
         return torch.lerp(averaged, current, 1 - decay) if averaged.is_floating_point() else current
 
     return average
+
+
+@contextmanager
+def photo_errors_in_one_sentence() -> Iterator[None]:
+    """Loader processes hand on a photo's error with a traceback, whose last line is the sentence."""
+    try:
+        yield
+    except PhotoError as error:
+        line = str(error).strip().splitlines()[-1]
+        raise PhotoError(line.partition("PhotoError: ")[2] or line) from error
 
 
 @contextmanager
