@@ -263,11 +263,12 @@ class Model:
     def _read(self, photo: PhotoInput, number: int) -> tuple[str, Tensor | PhotoFailure]:
         name, source = photo if isinstance(photo, tuple) else (None, photo)
         name = name or photo_name(source, f"photo {number}")
+        needed_px = self.spec.crop_rule.resize_short_px
         try:
             if isinstance(source, Image.Image):
-                image = upright_rgb(source)
+                image = upright_rgb(source, name=name, short_side_px=needed_px)
             else:
-                image = read_image(source, name=name, short_side_px=self.spec.crop_rule.resize_short_px)
+                image = read_image(source, name=name, short_side_px=needed_px)
             return name, five_crop(image, self.spec.crop_rule)
         except PhotoError as error:
             return name, PhotoFailure(name, str(error))

@@ -81,7 +81,8 @@ def test_unreadable_photos_fail_alone_and_in_place(model, sample_photos, tmp_pat
     ]
     results = list(model.stream(inputs, batch_size=2))
     assert [isinstance(result, PhotoFailure) for result in results] == [False, True, True, True, False]
-    assert [result.name for result in results[1:4]] == [str(tmp_path / "text.jpg"), str(tmp_path / "gone.jpg"), "empty"]
+    text, gone = str(tmp_path / "text.jpg"), str(tmp_path / "gone.jpg")
+    assert [result.name for result in results[1:4]] == [text, gone, "empty"]
     with pytest.raises(PhotoError, match=r"text\.jpg"):
         model.predict(inputs)
 
