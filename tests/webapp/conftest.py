@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
     "--no-first-run",
 ]
+PATIENCE_MS = 300_000  # a busy machine without a graphics card is slow, and nothing here measures time
 PHONE = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML) Chrome/130 Mobile Safari/537.36"
 
 
@@ -60,11 +61,14 @@ def serve_app(model_folder: Path | None, working_folder: Path, log: Path) -> Ite
             yield address
         finally:
             server.terminate()
-            server.wait(timeout=20)
+            try:
+                server.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
 def _wait_until_healthy(address: str, server: subprocess.Popen, log: Path) -> None:
-    for _ in range(240):
+    for _ in range(1200):
         if server.poll() is not None:
             raise RuntimeError(f"the app ended at once:\n{log.read_text()}")
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
@@ -111,45 +115,57 @@ class LocatePage:
         """The globe or the flat map."""
         return self.page.get_by_test_id("stDeckGlJsonChart").last  # while the page changes there may be two
 
-    def wait_for_globe(self) -> None:
-        """Wait until Streamlit rests and the globe is drawn: until two screenshots in a row are the same."""
-        self.chart.wait_for(timeout=90_000)
-        self.page.locator("[data-test-script-state='notRunning']").wait_for(timeout=90_000)
-        before = b""
-        for _ in range(60):
-            self.page.wait_for_timeout(1000)
-            after = self.chart.screenshot()
-            if after == before and self.page.locator("[data-test-script-state='notRunning']").count():
+    def until(self, condition: Callable[[], bool], failure: str) -> None:
+        """Wait until something is so."""
+        for _ in range(PATIENCE_MS // 500):
+            if condition():
                 return
-            before = after
-        raise AssertionError("the globe does not settle")
+            self.page.wait_for_timeout(500)
+        raise AssertionError(failure)
+
+    def wait_for_globe(self) -> None:
+        """Wait until Streamlit rests and two screenshots of the chart in a row are the same."""
+        self.chart.wait_for(timeout=PATIENCE_MS)
+        shots = [b""]
+
+        def rests() -> bool:
+            self.page.wait_for_timeout(500)
+            shots.append(self.chart.screenshot())
+            resting = self.page.locator("[data-test-script-state='notRunning']").count()
+            return bool(resting) and shots[-1] == shots[-2]
+
+        self.until(rests, "the globe does not settle")
 
     def upload(self, files: Any) -> None:
         """Put files into the upload field and wait for the result."""
         self.page.locator("input[type=file]").set_input_files(files)
-        self.page.get_by_text("Most probable cells").wait_for(timeout=90_000)
+        self.page.get_by_text("Most probable cells").wait_for(timeout=PATIENCE_MS)
         self.wait_for_globe()
 
     def choose(self, option: str) -> None:
-        """Click on a level or a view."""
+        """Click on another level or view than the one on show, and wait until the chart has changed."""
+        before = self.chart.screenshot()
         self.page.get_by_text(option, exact=True).click()
+        self.until(lambda: self.chart.screenshot() != before, f"{option} changes nothing")
         self.wait_for_globe()
 
     def click_a_cell(self) -> None:
-        """Click on the globe, from its middle outwards, until a click meets a cell."""
+        """Find a cell by its tooltip, from the middle of the globe outwards, and click on it."""
         box = self.chart.bounding_box()
         assert box is not None
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        tooltip = self.page.locator(".deck-tooltip")
         for offset in range(0, 200, 40):
             for right, down in ((0, offset), (0, -offset), (offset, 0), (-offset, 0)):
+                self.page.mouse.move(x + right - 2, y + down)
                 self.page.mouse.move(x + right, y + down)
-                self.page.wait_for_timeout(500)
-                self.page.mouse.click(x + right, y + down)
-                with contextlib.suppress(Exception):
-                    self.page.get_by_text("S2 level").wait_for(timeout=3000)
+                self.page.wait_for_timeout(2000)
+                if tooltip.is_visible():
+                    self.page.mouse.click(x + right, y + down)
+                    self.page.get_by_text("S2 level").wait_for(timeout=PATIENCE_MS)
                     self.wait_for_globe()
                     return
-        raise AssertionError("no click met a cell")
+        raise AssertionError("no cell shows a tooltip")
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,13 @@ def count_of(pixels: np.ndarray, colour: Colour) -> int:
     return int((np.abs(pixels - colour).max(axis=-1) <= 8).sum())
 
 
+def sees(locate_page, colour: Colour, pixels: int) -> None:
+    """Wait until the chart shows at least so many pixels of a colour."""
+    locate_page.until(
+        lambda: count_of(drawn(locate_page), colour) >= pixels, f"the chart does not show {colour}"
+    )
+
+
 def hosts(locate_page) -> set[str | None]:
     """All hosts that the browser asked for something."""
     return {
@@ -32,20 +39,19 @@ def hosts(locate_page) -> set[str | None]:
 
 
 def test_a_photo_goes_in_and_the_globe_shows_where(locate_page, sample_photos):
-    empty = drawn(locate_page)
-    assert count_of(empty, LIGHT.land) > 5000
-    assert count_of(empty, LIGHT.ocean) > 5000
-    assert count_of(empty, LIGHT.estimate) == 0
+    sees(locate_page, LIGHT.land, 5000)
+    sees(locate_page, LIGHT.ocean, 5000)
+    assert count_of(drawn(locate_page), LIGHT.estimate) == 0
 
     locate_page.upload(sample_photos[0])
-    assert count_of(drawn(locate_page), LIGHT.estimate) > 60, "the predicted point is not to be seen"
+    sees(locate_page, LIGHT.estimate, 60)  # the predicted point
     assert locate_page.page.get_by_test_id("stCode").inner_text().count(",") == 1
 
     levels = {}
     for name in ("Coarse", "Middle", "Fine"):
         locate_page.choose(name)
         levels[name] = drawn(locate_page)
-        assert count_of(levels[name], LIGHT.estimate) > 60
+        sees(locate_page, LIGHT.estimate, 60)
     for first, second in (("Coarse", "Middle"), ("Middle", "Fine"), ("Coarse", "Fine")):
         changed = np.abs(levels[first] - levels[second]).max(axis=-1) > 30
         assert changed.mean() > 0.02, f"{first} and {second} look the same"
@@ -61,11 +67,11 @@ def test_a_clicked_cell_stays_chosen_on_the_globe_and_on_the_map(locate_page, sa
     locate_page.click_a_cell()
     cell = locate_page.page.get_by_text("S2 level 1")
     said = cell.inner_text()
-    assert count_of(drawn(locate_page), LIGHT.ocean) > 1000, "the selection has dimmed the sea"
+    sees(locate_page, LIGHT.ocean, 1000)  # the selection has not dimmed it
     for view in ("Flat map", "Globe"):
         locate_page.choose(view)
         assert cell.inner_text() == said
-        assert count_of(drawn(locate_page), LIGHT.ocean) > 1000
+        sees(locate_page, LIGHT.ocean, 1000)
     assert {urlsplit(a).hostname for a in locate_page.requested if a.startswith(("http", "ws"))} == {
         "localhost"
     }
@@ -87,8 +93,9 @@ def test_several_photos_are_chosen_by_their_rows_and_downloaded(locate_page, sam
     table = page.get_by_test_id("stDataFrame").bounding_box()
     header, row = 38, 48
     page.mouse.click(table["x"] + table["width"] / 2, table["y"] + header + 2.5 * row)
-    page.get_by_text(sample_photos[2].name).last.wait_for()
-    assert shown.inner_text() == sample_photos[2].name
+    locate_page.until(
+        lambda: shown.inner_text() == sample_photos[2].name, "the row does not choose the photo"
+    )
 
     page.get_by_test_id("stPopoverButton").click()
     with page.expect_download() as download:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_model import s2
@@ -22,6 +22,7 @@ def cells(tokens: list[str]) -> Partitioning:
     return Partitioning("test", ids, np.ones(len(ids)), np.zeros(len(ids)), np.zeros(len(ids)))
 
 
+@settings(deadline=None)
 @given(LATITUDES, LONGITUDES, st.integers(1, 20))
 def test_an_outline_lies_in_its_cell_and_never_jumps(latitude, longitude, level):
     partitioning = cells(s2.tokens(s2.cell_ids([latitude], [longitude], level)))
@@ -41,6 +42,7 @@ def test_the_faces_with_a_pole_run_on_along_it():
     assert np.ptp(outlines["7"][:, 1]) < 90  # it lies across the date line, in one piece
 
 
+@settings(deadline=None)
 @given(POINTS, POINTS)
 def test_a_great_circle_is_the_shortest_way(start, end):
     way = great_circle(start, end)

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_model.predict import load
@@ -24,6 +24,7 @@ def fine_book(prediction):
     return globe.CellBook(prediction.hierarchy.fine)
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1), st.floats(1e-6, 1), st.floats(1e-6, 1))
 def test_a_higher_probability_is_never_further_down_the_scale(highest, first, second):
     scale = ProbabilityScale(0.01 * highest, highest)

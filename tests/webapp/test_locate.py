@@ -20,7 +20,7 @@ APP = Path(__file__).resolve().parents[2] / "webapp" / "app.py"
 @pytest.fixture
 def page(tiny_model_folder, monkeypatch) -> AppTest:
     monkeypatch.setenv("GEO_MODEL", str(tiny_model_folder))
-    at = AppTest.from_file(str(APP), default_timeout=120).run()
+    at = AppTest.from_file(str(APP), default_timeout=6000).run()
     assert not at.exception
     return at
 
@@ -212,7 +212,7 @@ def test_locating_can_be_cancelled_and_gone_on_with(page, sample_photos):
 
 def test_a_missing_model_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("GEO_MODEL", str(tmp_path / "nowhere"))
-    at = AppTest.from_file(str(APP), default_timeout=60).run()
+    at = AppTest.from_file(str(APP), default_timeout=600).run()
     assert not at.exception
     assert len(at.error) == 1
     assert "nowhere" in at.error[0].value

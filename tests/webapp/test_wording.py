@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -42,6 +42,7 @@ def test_areas_are_compared_with_known_ones(km2, words):
     assert area_in_words(km2) == words
 
 
+@settings(deadline=None)
 @given(st.floats(1, 5.1e8), st.floats(1, 5.1e8))
 def test_a_larger_region_is_never_called_surer(first, second):
     order = {"good": 0, "fair": 1, "poor": 2}
@@ -68,6 +69,7 @@ def test_counts_and_shares():
     assert capitalised("about 35 km from Évora") == "About 35 km from Évora"
 
 
+@settings(deadline=None)
 @given(UNTRUSTED)
 def test_untrusted_text_as_code_stays_text(text):
     text = shown_name(text)
@@ -80,6 +82,7 @@ def test_untrusted_text_as_code_stays_text(text):
     assert html.unescape(inside).strip() == text.strip()
 
 
+@settings(deadline=None)
 @given(UNTRUSTED)
 def test_literal_text_stays_text(text):
     text = " ".join(text.replace("\x00", "").split())
