@@ -205,7 +205,7 @@ def cells_layer(
             "colour": colour,
             "place": capitalised(book.places[index].text),
             "share": percent(probability),
-            "photos": count(int(counts[index]), "training photo"),
+            "photos": count(int(counts[index]), "photo"),
             "token": tokens[index],
         }
         for index, colour, probability in zip(
@@ -333,7 +333,7 @@ def _clipped(polygon: list[list[float]]) -> list[list[float]]:
 def _tooltip(palette: Palette) -> dict[str, Any]:
     # Streamlit escapes what it puts in for a {field}.
     return {
-        "html": "<b>{place}</b><br>{share} of the probability<br>{photos} · cell {token}",
+        "html": "<b>{place}</b><br>{share} of the probability<br>Cell {token}, shaped by {photos}",
         "style": {
             "backgroundColor": css(palette.panel),
             "color": css(palette.text),

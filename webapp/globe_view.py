@@ -131,7 +131,7 @@ def _show_cell(located: Located, level: Level | None, cell: int | None) -> None:
         st.markdown(
             f"**{capitalised(book.places[cell].text)}** — {percent(probability)} of the probability  \n"
             f"Cell `{cells.tokens[cell]}` (S2 level {cells.s2_levels[cell]}), "
-            f"{area_text(cells.areas_km2[cell])}. "
-            f"{count(int(cells.photo_counts[cell]), 'photo')} shaped it, with their mean at "
+            f"{area_text(cells.areas_km2[cell])}, shaped by "
+            f"{count(int(cells.photo_counts[cell]), 'photo')} with their mean at "
             f"`{coordinate_text(cells.latitudes[cell], cells.longitudes[cell])}`."
         )
