@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geo_model.cells import Hierarchy
-from geo_model.sphere import chord_of_km, unit_vectors
+from geo_model.sphere import chord_of_km, great_circle_km, unit_vectors
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -52,19 +52,20 @@ class Temperature:
 class Decoding:
     """How one cell is chosen from the probabilities of the fine cells.
 
-    `argmax` takes the most probable cell. `mass` takes the cell with the most probability within `radius_km`
-    of it (great-circle distance between the cells' mean coordinates): better at hundreds of kilometres, worse
-    at tens.
+    `argmax` takes the most probable cell. The others look at what lies around a cell, by great-circle
+    distance between the cells' mean coordinates: `mass` takes the cell with the most probability within `radius_km`,
+    `smooth` the most probable one after smoothing with a Gaussian of standard deviation `radius_km`. Both are
+    better than `argmax` at hundreds of kilometres and worse at tens.
     """
 
-    rule: Literal["argmax", "mass"] = "argmax"
+    rule: Literal["argmax", "mass", "smooth"] = "argmax"
     radius_km: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.rule not in ("argmax", "mass"):
-            raise ValueError(f"decoding rule {self.rule!r} is unknown; use 'argmax' or 'mass'")
-        if self.rule == "mass" and not (np.isfinite(self.radius_km) and self.radius_km > 0):
-            raise ValueError(f"decoding radius_km is {self.radius_km}; rule 'mass' needs one above 0")
+        if self.rule not in ("argmax", "mass", "smooth"):
+            raise ValueError(f"decoding rule {self.rule!r} is unknown; use 'argmax', 'mass' or 'smooth'")
+        if self.rule != "argmax" and not (np.isfinite(self.radius_km) and self.radius_km > 0):
+            raise ValueError(f"decoding radius_km is {self.radius_km}; rule {self.rule!r} needs one above 0")
 
 
 def reduce_crops(
@@ -188,9 +189,7 @@ class Decoder:
         if self.decoding.rule == "argmax":
             return product.argmax(dim=-1)
         if self._neighbours is None:
-            self._neighbours = _neighbourhoods(
-                self._fine.latitudes, self._fine.longitudes, self.decoding.radius_km
-            )
+            self._neighbours = _neighbourhoods(self._fine.latitudes, self._fine.longitudes, self.decoding)
         mass = torch.from_numpy(self._neighbours @ product.float().cpu().numpy().T).T.to(product.device)
         # Many cells near one peak hold almost the same mass; rounding must not choose among them.
         best = mass.amax(dim=-1, keepdim=True)
@@ -198,14 +197,25 @@ class Decoder:
 
 
 def _neighbourhoods(
-    latitudes: NDArray[np.float64], longitudes: NDArray[np.float64], radius_km: float
+    latitudes: NDArray[np.float64], longitudes: NDArray[np.float64], decoding: Decoding
 ) -> csr_array:
-    """Sparse (F, F) float32 matrix with 1 where two cells' mean coordinates are within the radius (km)."""
+    """Sparse (F, F) float32 matrix: how much the probability of each cell counts for each other.
+
+    1 within the radius for the rule `mass`; exp(-d² / 2 r²) for `smooth`, and nothing beyond three radii.
+    """
     from scipy.sparse import csr_array, identity
     from scipy.spatial import cKDTree
 
     count = len(latitudes)
-    tree = cKDTree(unit_vectors(latitudes, longitudes))
-    pairs = tree.query_pairs(chord_of_km(radius_km), output_type="ndarray")
-    upper = csr_array((np.ones(len(pairs), np.float32), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    points = unit_vectors(latitudes, longitudes)
+    reach_km = decoding.radius_km * (1 if decoding.rule == "mass" else 3)
+    pairs = cKDTree(points).query_pairs(chord_of_km(reach_km), output_type="ndarray")
+    counted = np.ones(len(pairs), np.float32)
+    if decoding.rule == "smooth":
+        first, second = pairs.T
+        distances_km = great_circle_km(
+            latitudes[first], longitudes[first], latitudes[second], longitudes[second]
+        )
+        counted = np.exp(-((distances_km / decoding.radius_km) ** 2) / 2).astype(np.float32)
+    upper = csr_array((counted, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return csr_array(upper + upper.T + identity(count, np.float32, "csr"))

@@ -53,7 +53,7 @@ def calibrate_run(
     console.print(
         f"Calibrated: evidence strength {calibrated.evidence_strength:g}, temperatures {t.coarse:.2f} / "
         f"{t.middle:.2f} / {t.fine:.2f}, product {t.hierarchy:.2f}, decoding {calibrated.decoding.rule}"
-        + (f" within {calibrated.decoding.radius_km:g} km" if calibrated.decoding.rule == "mass" else ""),
+        + (f" {calibrated.decoding.radius_km:g} km" if calibrated.decoding.radius_km else ""),
         highlight=False,
     )
     for name, values in groups.items():

@@ -38,7 +38,7 @@ from geo_model.decoding import (
 )
 from geo_model.metrics import geoscore
 from geo_model.sphere import great_circle_km
-from train.config import Calibration, radius_of
+from train.config import Calibration, decoding_of
 from train.figures import nll_of_truth
 
 _LOW, _HIGH = 0.05, 50.0
@@ -129,7 +129,7 @@ def calibrate(
     weights = photo_weights(evidence.kinds, settings.kind_shares)
     used = evidence[weights > 0]
     weights = weights[weights > 0]
-    decoders = {text: Decoder(hierarchy, decoding=_decoding(text)) for text in settings.decodings}
+    decoders = {text: Decoder(hierarchy, decoding=decoding_of(text)) for text in settings.decodings}
     ancestors = torch.tensor(hierarchy.ancestors)
     candidates: list[dict[str, Any]] = []
     notes: list[str] = []
@@ -201,11 +201,6 @@ def decode(evidence: Evidence, hierarchy: Hierarchy, calibrated: Calibrated) -> 
     """What the calibrated model answers."""
     decoder = Decoder(hierarchy, calibrated.temperature, calibrated.decoding)
     return decoder.decode(evidence.logits(calibrated.evidence_strength))
-
-
-def _decoding(text: str) -> Decoding:
-    radius_km = radius_of(text)
-    return Decoding() if radius_km is None else Decoding("mass", radius_km)
 
 
 def _level_temperatures(

@@ -188,7 +188,9 @@ def export_command(
     )
     for test, record in spec.accuracy.items():
         shares = " / ".join(f"{100 * at['share']:.1f}" for at in record["answers"]["hierarchy"]["accuracy"])
-        print_summary(f"{test}: {shares} % within 1 / 25 / 200 / 750 / 2500 km of {record['photos']:,} photos.")
+        print_summary(
+            f"{test}: {shares} % within 1 / 25 / 200 / 750 / 2500 km of {record['photos']:,} photos."
+        )
     size = sum(file.stat().st_size for file in model_folder.iterdir())
     print_summary(f"{model_folder}: model {spec.name!r}, {size / 1e6:.1f} MB.")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from geo_model.decoding import Decoding
 from geo_model.errors import ConfigError
 from train.yaml_dataclass import from_mapping, number, to_mapping
 
@@ -340,7 +341,8 @@ class Calibration:
         region_share: In (0, 1).
         coverage_target: In (0, 1]. A truth outside every fine cell counts as not held.
         coverage_of: `mix`, all photos by `kind_shares`, or `each`, every kind that has a share.
-        decodings: Candidates: `argmax`, or a radius in km for the rule `mass`.
+        decodings: Candidates: `argmax`, a radius in km for the rule `mass`, or `smooth 1000` for the rule
+            `smooth` with its radius in km.
         metrics: What chooses strength and decoding: the mean of these figures (`accuracy_750` and so on,
             `geoscore` counted per 5000); or `nll` alone, which chooses the strength by likelihood and the
             decoding by `geoscore`.
@@ -362,7 +364,7 @@ class Calibration:
         if not self.evidence_strengths or not self.decodings or not self.metrics:
             raise ValueError("evidence_strengths, decodings and metrics need one entry or more each")
         for decoding in self.decodings:
-            radius_of(decoding)
+            decoding_of(decoding)
 
 
 @dataclass(frozen=True)
@@ -396,21 +398,24 @@ class Config:
         return to_mapping(self)
 
 
-def radius_of(decoding: str) -> float | None:
-    """Radius in km of a candidate of `calibration.decodings`; None for `argmax`.
+def decoding_of(text: str) -> Decoding:
+    """A candidate of `calibration.decodings`: `argmax`, a radius in km, or `smooth` and a radius in km.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is none of them.
     """
-    if decoding == "argmax":
-        return None
+    if text == "argmax":
+        return Decoding()
+    rule, _, number_text = text.rpartition(" ")
     try:
-        radius = float(decoding)
+        radius_km = float(number_text)
     except ValueError:
-        radius = 0.0
-    if not 0 < radius < 20040:
-        raise ValueError(f"decodings has {decoding!r}, which is neither 'argmax' nor a radius in km")
-    return radius
+        radius_km = 0.0
+    if rule not in ("", "smooth") or not 0 < radius_km < 20040:
+        raise ValueError(
+            f"decodings has {text!r}, which is not 'argmax', a radius in km, or 'smooth' and a radius in km"
+        )
+    return Decoding("smooth" if rule else "mass", radius_km)
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -172,11 +172,12 @@ def training_words(training: Any) -> str:  # noqa: ANN401 - plain values from mo
 def calibration_words(spec: ModelSpec) -> str:
     """Strength, temperatures and decoding, in sentences."""
     t, d = spec.temperature, spec.decoding
-    answer = (
-        "the most probable fine cell"
-        if d.rule == "argmax"
-        else f"the fine cell with the most probability within {d.radius_km:,.0f} km of it"
-    )
+    answer = {
+        "argmax": "the most probable fine cell",
+        "mass": f"the fine cell with the most probability within {d.radius_km:,.0f} km of it",
+        "smooth": "the most probable fine cell after smoothing the probabilities with a Gaussian of standard "
+        f"deviation {d.radius_km:,.0f} km",
+    }[d.rule]
     return (
         f"The photo's evidence counts with strength {spec.training['evidence_strength']:g} against each "
         f"cell's share of photos. Temperatures: coarse {t.coarse:.2f}, middle {t.middle:.2f}, fine "

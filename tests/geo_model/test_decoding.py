@@ -130,6 +130,18 @@ def test_mass_equals_the_definition(hierarchy):
     assert np.allclose(mass[np.arange(20), answered], mass.max(axis=1), atol=2e-5)
 
 
+def test_smoothing_equals_the_definition(hierarchy):
+    fine, radius_km = hierarchy.fine, 700.0
+    product = torch.rand(20, len(fine), generator=torch.Generator().manual_seed(4)).softmax(dim=-1)
+    distances_km = great_circle_km(
+        fine.latitudes[:, None], fine.longitudes[:, None], fine.latitudes[None], fine.longitudes[None]
+    )
+    kernel = np.exp(-((distances_km / radius_km) ** 2) / 2) * (distances_km <= 3 * radius_km)
+    smoothed = product.numpy() @ kernel
+    answered = Decoder(hierarchy, decoding=Decoding("smooth", radius_km)).classes(product).numpy()
+    assert np.allclose(smoothed[np.arange(20), answered], smoothed.max(axis=1), atol=2e-5)
+
+
 def test_decode_goes_all_the_way(hierarchy):
     logits = tuple(torch.randn(4, 5, count) for count in hierarchy.sizes)
     decoded = Decoder(hierarchy).decode(logits)
@@ -145,5 +157,7 @@ def test_impossible_settings_are_refused(value):
         Temperature(fine=value)
     with pytest.raises(ValueError, match="radius_km"):
         Decoding("mass", value)
+    with pytest.raises(ValueError, match="radius_km"):
+        Decoding("smooth", value)
     with pytest.raises(ValueError, match="rule"):
         Decoding("median")
