@@ -53,9 +53,9 @@ class Decoding:
     """How one cell is chosen from the probabilities of the fine cells.
 
     `argmax` takes the most probable cell. The others look at what lies around a cell, by great-circle
-    distance between the cells' mean coordinates: `mass` takes the cell with the most probability within `radius_km`,
-    `smooth` the most probable one after smoothing with a Gaussian of standard deviation `radius_km`. Both are
-    better than `argmax` at hundreds of kilometres and worse at tens.
+    distance between the cells' mean coordinates: `mass` takes the cell with the most probability within
+    `radius_km`, `smooth` the most probable one after smoothing with a Gaussian of standard deviation
+    `radius_km`. Both are better than `argmax` at hundreds of kilometres and worse at tens.
     """
 
     rule: Literal["argmax", "mass", "smooth"] = "argmax"

@@ -99,6 +99,7 @@ class LocatePage:
 
     def __init__(self, context: BrowserContext, address: str) -> None:
         self.page = context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
         self.requested: list[str] = []
         self.complaints: list[str] = []
         for event in ("request", "websocket"):
@@ -125,7 +126,7 @@ class LocatePage:
 
     def wait_for_globe(self) -> None:
         """Wait until Streamlit rests and two screenshots of the chart in a row are the same."""
-        self.chart.wait_for(timeout=PATIENCE_MS)
+        self.chart.wait_for()
         shots = [b""]
 
         def rests() -> bool:
@@ -139,7 +140,7 @@ class LocatePage:
     def upload(self, files: Any) -> None:
         """Put files into the upload field and wait for the result."""
         self.page.locator("input[type=file]").set_input_files(files)
-        self.page.get_by_text("Most probable cells").wait_for(timeout=PATIENCE_MS)
+        self.page.get_by_text("Most probable cells").wait_for()
         self.wait_for_globe()
 
     def choose(self, option: str) -> None:
@@ -162,7 +163,7 @@ class LocatePage:
                 self.page.wait_for_timeout(2000)
                 if tooltip.is_visible():
                     self.page.mouse.click(x + right, y + down)
-                    self.page.get_by_text("S2 level").wait_for(timeout=PATIENCE_MS)
+                    self.page.get_by_text("S2 level").wait_for()
                     self.wait_for_globe()
                     return
         raise AssertionError("no cell shows a tooltip")

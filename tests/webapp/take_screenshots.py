@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import CHROMIUM, PATIENCE_MS, PHONE, ROOT, LocatePage, chromium, serve_app
+from conftest import CHROMIUM, PHONE, ROOT, LocatePage, chromium, serve_app
 from playwright.sync_api import Browser
 
 DESKTOP_SIZE, PHONE_SIZE = (1440, 900), (390, 844)
@@ -27,7 +27,7 @@ UGLY_NAMES = (
 def add_sample(at: LocatePage) -> None:
     """Try the sample of the Summer Palace."""
     at.page.get_by_test_id("stButton").get_by_text("Summer Palace").click()
-    at.page.get_by_text("Most probable cells").wait_for(timeout=PATIENCE_MS)
+    at.page.get_by_text("Most probable cells").wait_for()
     at.wait_for_globe()
 
 
