@@ -29,8 +29,8 @@ LAND_FILE = Path(__file__).resolve().parent.parent / "assets" / "land.geojson"
 SERVED_LAND = Path(__file__).resolve().parent / "static" / LAND_FILE.name
 LAND_ADDRESS = "app/static/land.geojson"
 
-MOST_CELLS = 1500
-"""Most cells sent to the browser; 2,000 are half a megabyte and take seconds without a graphics card."""
+MOST_CELLS = 2000
+"""Most cells sent to the browser: half a megabyte, and seconds to draw without a graphics card."""
 
 DRAWN_SHARE = 0.01
 """Cells with less than this share of the most probable cell's probability are not drawn."""
@@ -100,14 +100,17 @@ class CellsOnShow:
 
 
 def cells_on_show(prediction: Prediction, level: Level | None) -> CellsOnShow:
-    """The cells of a level whose probability can be seen, most probable first."""
+    """The cells of a level whose probability can be seen, most probable first.
+
+    The scale reaches down to the least probable of them, and always over a factor of ten or more, so that a
+    flat distribution looks flat.
+    """
     probabilities = prediction.probabilities(level)
     highest = float(probabilities.max())
     classes = np.argsort(-probabilities, kind="stable")[:MOST_CELLS]
     classes = classes[probabilities[classes] >= DRAWN_SHARE * highest]
-    return CellsOnShow(
-        level, classes, probabilities[classes], ProbabilityScale(DRAWN_SHARE * highest, highest)
-    )
+    lowest = min(float(probabilities[classes[-1]]), 0.1 * highest)
+    return CellsOnShow(level, classes, probabilities[classes], ProbabilityScale(lowest, highest))
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import math
 
-from geo_model.terminal import percent
 from webapp.palette import Colour, Palette, ProbabilityScale, css
 from webapp.photos import Truth
 
@@ -14,9 +12,7 @@ def legend_html(scale: ProbabilityScale, palette: Palette, truth: Truth | None) 
     """A bar of colours with three probabilities below it, and what the points mean."""
     stops = ", ".join(css(colour) for colour in palette.ramp)
     middle = math.sqrt(scale.lowest * scale.highest)
-    ticks = "".join(
-        f"<span>{html.escape(percent(value))}</span>" for value in (scale.lowest, middle, scale.highest)
-    )
+    ticks = "".join(f"<span>{_two_digits(value)}</span>" for value in (scale.lowest, middle, scale.highest))
     marks = _mark(palette.estimate, palette.halo, "Prediction")
     if truth:
         marks += _mark(
@@ -31,6 +27,11 @@ def legend_html(scale: ProbabilityScale, palette: Palette, truth: Truth | None) 
   <div style="opacity:0.75">probability of a cell</div>
   {marks}
 </div>"""
+
+
+def _two_digits(probability: float) -> str:
+    """A probability in percent to two digits, however small: the ends of a scale must differ."""
+    return f"{100 * probability:.2g}%" if probability < 0.995 else "100%"
 
 
 def _mark(colour: Colour, halo: Colour, text: str) -> str:

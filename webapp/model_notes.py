@@ -29,26 +29,32 @@ def show_model(model: Model) -> None:
 
 
 def accuracy_table(accuracy: Mapping[str, Any]) -> str:
-    """How often the answer was near and the region right, as a Markdown table, a row for each set of photos.
+    """How often the answer was near and the region right: a Markdown table, a column for each set of photos.
 
     Args:
         accuracy: Of a ModelSpec, as `train.export.accuracy_record` writes it.
     """
-    within = " | ".join(f"within {km:,} km" for km in _SHOWN_KM)
-    lines = [
-        f"| measured on | photos | {within} | median error | 90% region holds the truth |",
-        "| --- |" + " ---: |" * (len(_SHOWN_KM) + 3),
+    columns = [_column(name, record) for name, record in accuracy.items()]
+    labels = [
+        "measured on",
+        "photos",
+        *(f"within {km:,} km" for km in _SHOWN_KM),
+        "median error",
+        f"{100 * _REGION:.0f}% region holds the truth",
     ]
-    for name, record in accuracy.items():
-        answer = record["answers"][_ANSWER]
-        shares = {entry["km"]: entry["share"] for entry in answer["accuracy"]}
-        coverage = next(entry["share"] for entry in record["coverage"] if entry["region"] == _REGION)
-        cells = [
-            f"{literal(name)}{' (chosen on these)' if record['role'] == 'validation' else ''}",
-            f"{record['photos']:,}",
-            *(percent(shares[km]) for km in _SHOWN_KM),
-            distance(answer["median_km"]),
-            percent(coverage),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    rows = [f"| {' | '.join(cells)} |" for cells in zip(labels, *columns, strict=True)]
+    return "\n".join([rows[0], "| --- |" + " ---: |" * len(columns), *rows[1:]])
+
+
+def _column(name: str, record: Mapping[str, Any]) -> list[str]:
+    answer = record["answers"][_ANSWER]
+    shares = {entry["km"]: entry["share"] for entry in answer["accuracy"]}
+    coverage = next(entry["share"] for entry in record["coverage"] if entry["region"] == _REGION)
+    chosen = " (the model was chosen on it)" if record["role"] == "validation" else " (never trained on)"
+    return [
+        literal(name) + chosen,
+        f"{record['photos']:,}",
+        *(percent(shares[km]) for km in _SHOWN_KM),
+        distance(answer["median_km"]),
+        percent(coverage),
+    ]

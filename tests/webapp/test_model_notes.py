@@ -1,0 +1,35 @@
+"""The table of measured accuracy, from a record as an export writes it."""
+
+from __future__ import annotations
+
+from webapp.model_notes import accuracy_table
+
+
+def record(role: str, share: float) -> dict:
+    return {
+        "role": role,
+        "photos": 1109,
+        "answers": {
+            "hierarchy": {
+                "accuracy": [{"km": float(km), "share": share} for km in (1, 25, 200, 750, 2500)],
+                "median_km": 5912.4,
+            }
+        },
+        "coverage": [{"region": 0.5, "share": 0.51}, {"region": 0.9, "share": 0.893}],
+    }
+
+
+def test_each_set_of_photos_is_a_column_that_says_whether_it_was_trained_on():
+    text = accuracy_table({"im2gps3k": record("test", 0.184), "a|b": record("validation", 0.31)})
+    rows = text.replace("\\|", "/").split("\n")
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert cells[0] == [
+        "measured on",
+        "im2gps3k (never trained on)",
+        "a/b (the model was chosen on it)",
+    ]
+    table = {row[0]: row[1:] for row in cells[2:]}
+    assert table["photos"] == ["1,109", "1,109"]
+    assert table["within 750 km"] == ["18.4%", "31.0%"]
+    assert table["median error"] == ["5,910 km", "5,910 km"]
+    assert table["90% region holds the truth"] == ["89.3%", "89.3%"]
