@@ -145,7 +145,7 @@ def read_hierarchy(folder: str | os.PathLike[str], spec: ModelSpec) -> Hierarchy
         try:
             partitioning = Partitioning.read_csv(file)
         except GeoModelError as error:
-            raise ModelFolderError(str(error)) from error
+            raise ModelFolderError(f"{_one_line(error)}.") from error
         if len(partitioning) != count:
             raise ModelFolderError(
                 f"{file}: it has {len(partitioning)} cells and {SPEC} says {count}; "
@@ -155,7 +155,7 @@ def read_hierarchy(folder: str | os.PathLike[str], spec: ModelSpec) -> Hierarchy
     try:
         return Hierarchy.build(*partitionings)
     except GeoModelError as error:
-        raise ModelFolderError(f"{path}: {error}") from error
+        raise ModelFolderError(f"{path}: {_one_line(error)}.") from error
 
 
 def read_model_folder(folder: str | os.PathLike[str]) -> ModelFolder:
