@@ -118,9 +118,13 @@ class LocatePage:
 
     def until(self, condition: Callable[[], bool], failure: str) -> None:
         """Wait until something is so."""
+        from playwright.sync_api import Error
+
         for _ in range(PATIENCE_MS // 500):
-            if condition():
-                return
+            # While Streamlit puts a new chart in the old one's place, there is none to take a picture of.
+            with contextlib.suppress(Error):
+                if condition():
+                    return
             self.page.wait_for_timeout(500)
         raise AssertionError(failure)
 
