@@ -15,8 +15,8 @@ from geo_model.measurements import ANSWERS, REGION_SHARES
 def report_record(report: Report) -> dict[str, Any]:
     """The report in plain JSON values, without the photos that were evaluated."""
     return {
-        **_figures(report),
-        "by_kind": {kind: _figures(part) for kind, part in report.by_kind.items()},
+        **figures_record(report),
+        "by_kind": {kind: figures_record(part) for kind, part in report.by_kind.items()},
         "without_truth": [photo_name(photo_id) for photo_id in report.without_truth],
         "without_photo": [photo_name(photo_id) for photo_id in report.without_photo],
         "repeated": [photo_name(photo_id) for photo_id in report.repeated],
@@ -56,7 +56,8 @@ def report_csv(report: Report) -> Iterator[str]:
         yield csv_line([photo_name(photo_id), *empty, "there is truth and no photo"])
 
 
-def _figures(report: Report) -> dict[str, Any]:
+def figures_record(report: Report) -> dict[str, Any]:
+    """The figures of a report as plain values: what `evaluate --json` and a model's model.json say."""
     return {
         "photos": report.count,
         "outside_cells": report.outside_cells,

@@ -11,7 +11,7 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from geo_model.model_folder import SPEC, ModelSpec, write_model_folder
 from geo_model.network import GeoNetwork
 from geo_model.photo_collection import PhotoCollections
 from geo_model.predict import load
+from geo_model.report_files import figures_record
 from geo_model.truth import read_truth_csv
 from train.calibration import Calibrated
 from train.config import Config, read_config
@@ -232,17 +233,7 @@ def accuracy_record(report: Report, test: TestSet, model: str) -> dict[str, Any]
     return {
         "role": test.role,
         "command": test.command(model),
-        "photos": report.count,
         "kinds": {kind: part.count for kind, part in report.by_kind.items()},
-        "outside_cells": report.outside_cells,
         "unreadable": len(report.unreadable),
-        "answers": {
-            summary.name: {
-                "accuracy": [asdict(accuracy) for accuracy in summary.accuracies],
-                "median_km": summary.median_km,
-                "mean_geoscore": summary.mean_geoscore,
-            }
-            for summary in report.distances
-        },
-        "coverage": [asdict(coverage) for coverage in report.coverages],
+        **figures_record(report),
     }
