@@ -8,8 +8,10 @@ import s2sphere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geo_model import s2
 from geo_model.cells import Hierarchy, Partitioning
 from geo_model.errors import GeoModelError, PartitioningError
+from train.assign import assign
 from train.partition import partition
 from train.tables import read_coordinates
 
@@ -68,6 +70,78 @@ def test_the_order_of_the_photos_does_not_matter():
         again = partition(latitudes[order], longitudes[order], 5, 60)
         for field in ("ids", "photo_counts", "latitudes", "longitudes"):
             np.testing.assert_array_equal(getattr(again, field), getattr(first, field))
+
+
+# Coordinates that go wrong first: poles, the date line from both sides, corners of the cube's faces, zeros of
+# both signs, and leaves so close to one another that several coordinates share one.
+AWKWARD = st.sampled_from(
+    [
+        (90.0, 0.0),
+        (90.0, -180.0),
+        (-90.0, 77.7),
+        (89.99999999, 135.0),
+        (0.1, 180.0),
+        (0.1, -180.0),
+        (0.1, 179.99999999),
+        (-0.0, -0.0),
+        (0.0, 0.0),
+        (35.264389682754654, 45.0),
+        (48.8584, 2.2945),
+        (48.85840000001, 2.2945),
+        (48.858400000000003, 2.29450000000001),
+    ]
+)
+ANYWHERE = st.tuples(st.floats(-90, 90), st.floats(-180, 180))
+
+
+@given(
+    st.lists(st.tuples(AWKWARD | ANYWHERE, st.integers(1, 6)), min_size=1, max_size=25),
+    st.integers(0, 2),
+    st.integers(1, 8),
+    st.randoms(use_true_random=False),
+)
+@settings(deadline=None, max_examples=40)
+def test_the_file_has_the_same_bytes_for_every_order_of_the_rows(
+    tmp_path_factory, places, img_min, more, random
+):
+    rows = [point for point, times in places for _ in range(times)]  # one coordinate up to six times
+    folder = tmp_path_factory.mktemp("orders")
+    written, classes_of = [], []
+    for number in range(3):
+        latitudes, longitudes = np.array(rows).T
+        try:
+            made = partition(latitudes, longitudes, img_min, img_min + more)
+        except PartitioningError:
+            assert number == 0 or not written
+            continue
+        made.write_csv(folder / f"{number}.csv")
+        written.append((folder / f"{number}.csv").read_bytes())
+        # What is written is read back whole, and each photo's class does not depend on its row either.
+        again = Partitioning.read_csv(folder / f"{number}.csv")
+        classes = assign(latitudes, longitudes, Hierarchy.build(again, again, again))
+        classes_of.append(dict(zip(map(repr, rows), classes.tolist(), strict=True)))
+        random.shuffle(rows)
+    assert not written or len(written) == 3
+    assert len(set(written)) <= 1
+    assert all(classes == classes_of[0] for classes in classes_of)
+
+
+def test_a_large_table_gives_the_same_bytes_for_every_order_of_the_rows(tmp_path):
+    latitudes, longitudes = clustered_photos(seed=7, count=80_000)  # more than are computed in one piece
+    latitudes, longitudes = latitudes.round(3), longitudes.round(3)  # so that many coordinates repeat
+    assert len(np.unique(np.stack([latitudes, longitudes]), axis=1).T) < 65_000
+    # A hundred leaves with 61 different coordinates in each, which sorting by cells leaves in any order.
+    town, near = np.divmod(np.arange(6100), 61)
+    latitudes[:6100] = 48.8584 + 0.001 * town + 5e-11 * near
+    longitudes[:6100] = 2.2945 - 5e-11 * near
+    _, counts = np.unique(s2.leaf_ids(latitudes[:6100], longitudes[:6100]), return_counts=True)
+    assert (counts == 61).sum() > 80  # in the others an edge of a leaf lies between
+    written = set()
+    for seed in (None, 0):
+        order = np.arange(80_000) if seed is None else np.random.default_rng(seed).permutation(80_000)
+        partition(latitudes[order], longitudes[order], 5, 60).write_csv(tmp_path / "cells.csv")
+        written.add((tmp_path / "cells.csv").read_bytes())
+    assert len(written) == 1
 
 
 def test_one_place_with_too_many_photos_ends_in_a_leaf():
