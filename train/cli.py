@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geo_model.errors import GeoModelError
+from train import cli_tables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+cli_tables.register(app)
 
 CoordinatesOption = Annotated[
     Path,
