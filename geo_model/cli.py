@@ -1,4 +1,4 @@
-"""The command line: `python -m geo_model locate | evaluate | models`.
+"""The command line: `python -m geo_model locate | evaluate | metrics | models`.
 
 Results go to standard output or to --out, progress and complaints to standard error. What is wrong with the
 input is one sentence and exit code 1; wrong options are exit code 2. Heavy packages are imported inside the
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from geo_model import cli_metrics
 from geo_model.errors import GeoModelError
 
 if TYPE_CHECKING:
@@ -256,6 +257,9 @@ def models(
             _stdout_console().print(models_view(entries))
         else:
             print("There is no model; set GEO_MODEL_PATH to a folder that holds model folders.", flush=True)
+
+
+cli_metrics.register(app)
 
 
 def main() -> None:

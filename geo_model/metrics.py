@@ -36,12 +36,13 @@ class AccuracyAt:
 
 @dataclass(frozen=True)
 class DistanceSummary:
-    """What a set of distances says: accuracy at each threshold, median in km, mean GeoScore (0 to 5000)."""
+    """What distances say: accuracy at each threshold, median and mean in km, mean GeoScore (0 to 5000)."""
 
     name: str
     count: int
     accuracies: tuple[AccuracyAt, ...]
     median_km: float
+    mean_km: float
     mean_geoscore: float
 
 
@@ -126,5 +127,6 @@ def summarise(
         count=int(distances.size),
         accuracies=tuple(accuracy_at(distances, km) for km in thresholds_km),
         median_km=float(np.median(distances)),
+        mean_km=float(np.mean(distances)),
         mean_geoscore=float(np.mean(geoscore(distances))),
     )

@@ -16,7 +16,11 @@ from geo_model.images import photo_name
 
 if TYPE_CHECKING:
     from geo_model.evaluation import Report
+    from geo_model.metrics import DistanceSummary
     from geo_model.predict import Prediction
+    from geo_model.published import Benchmark, PublishedFigures
+
+ACCURACY_TITLE = "% within a distance of the truth, with 95% interval"
 
 _NAMED = 5
 """Photo ids that a list of a report names before it only counts."""
@@ -66,7 +70,7 @@ def report_view(report: Report) -> RenderableType:
     """Accuracy, coverage, kinds of photo, and what was left out."""
     parts: list[RenderableType] = [Text(f"{_count(report.count)} evaluated", style="bold cyan")]
     for title, table in (
-        ("% within a distance of the truth, with 95% interval", _accuracy_table(report)),
+        (ACCURACY_TITLE, _accuracy_table(report)),
         ("Photos whose true cell is in the credible region", _coverage_table(report)),
         ("The final answer by kind of photo, % within a distance", _kind_table(report)),
     ):
@@ -88,12 +92,69 @@ def _accuracy_table(report: Report) -> Table:
     table.add_column("Median", justify="right")
     table.add_column("GeoScore", justify="right")
     for summary in report.distances:
-        cells = []
-        for accuracy in summary.accuracies:
-            interval = f"\n{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}"
-            cells.append(Text(f"{100 * accuracy.share:.1f}").append(interval, style="dim"))
-        table.add_row(summary.name, *cells, f"{summary.median_km:,.0f} km", f"{summary.mean_geoscore:,.0f}")
+        table.add_row(
+            summary.name,
+            *_accuracy_cells(summary),
+            f"{summary.median_km:,.0f} km",
+            f"{summary.mean_geoscore:,.0f}",
+        )
     return table
+
+
+def _accuracy_cells(summary: DistanceSummary) -> list[Text]:
+    cells = []
+    for accuracy in summary.accuracies:
+        interval = f"\n{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}"
+        cells.append(Text(f"{100 * accuracy.share:.1f}").append(interval, style="dim"))
+    return cells
+
+
+def beside_table(summaries: Sequence[DistanceSummary], published: Sequence[PublishedFigures]) -> Table:
+    """Accuracy with 95% intervals below published figures, which stand first, as printed."""
+    table = _table()
+    table.padding = 0  # or it would not fit into 80 columns
+    labels = [f"{figures.method} {figures.year}" for figures in published]
+    table.add_column("", overflow="fold", min_width=max(map(len, labels), default=0))
+    for accuracy in summaries[0].accuracies:
+        table.add_column(f"{accuracy.km:g} km", justify="right", no_wrap=True)
+    for label, figures in zip(labels, published, strict=True):
+        table.add_row(label, *(f"{percent:.1f}" for percent in figures.percents))
+    if published:
+        table.add_section()
+    for summary in summaries:
+        table.add_row(Text(summary.name), *_accuracy_cells(summary))
+    return table
+
+
+def error_line(summary: DistanceSummary) -> str:
+    """Median and mean error and the GeoScore in one line."""
+    return (
+        f"Median error {summary.median_km:,.0f} km, mean {summary.mean_km:,.0f} km, "
+        f"GeoScore {summary.mean_geoscore:,.0f}."
+    )
+
+
+def beside_notes(benchmark: Benchmark, beside: Sequence[PublishedFigures], count: int) -> list[str]:
+    """What a reader of published figures should know: which photos, how wide their intervals are, and notes.
+
+    Args:
+        benchmark: What the figures were measured on.
+        beside: The published figures.
+        count: Photos that our own figures are of.
+    """
+    lines = []
+    if count != benchmark.photos:
+        lines.append(
+            f"Published figures are of all {benchmark.photos:,} photos of {benchmark.name}, these are of "
+            f"{count:,}; compare them with care."
+        )
+    widest = max(high - low for figures in beside for low, high in figures.intervals)
+    lines.append(
+        f"Published shares of {benchmark.photos:,} photos have a 95% interval too, of up to "
+        f"{50 * widest:.1f} points either way."
+    )
+    lines += [f"{figures.method}: {figures.note}" for figures in beside if figures.note]
+    return lines
 
 
 def _coverage_table(report: Report) -> Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from geo_model.errors import TableError
@@ -35,46 +36,58 @@ def read_truth_csv(path: str | os.PathLike[str]) -> dict[str, Coordinate]:
             is no coordinate; the sentence names file, line and column.
     """
     name = os.fspath(path)
+    rows = csv_rows(path)
+    columns = _truth_columns(name, next(rows, (1, []))[1])
+    (id_column, id_at), (latitude_column, latitude_at), (longitude_column, longitude_at) = columns
     truths: dict[str, Coordinate] = {}
     lines: dict[str, int] = {}
+    for line, cells in rows:
+        if not any(cell.strip() for cell in cells):
+            continue
+        where = f"{name}, line {line}"
+        if len(cells) <= max(id_at, latitude_at, longitude_at):
+            raise TableError(
+                f"{where}: it has {len(cells)} cells and the header names more; complete the line."
+            )
+        photo_id = cells[id_at].strip()
+        if not photo_id:
+            raise TableError(f"{where}, column {id_column}: it is empty; name the photo.")
+        if photo_id in truths:
+            raise TableError(
+                f"{where}, column {id_column}: {photo_name(photo_id)!r} is already in line "
+                f"{lines[photo_id]}; keep one of the two."
+            )
+        truths[photo_id] = (
+            degrees_of(f"{where}, column {latitude_column}", cells[latitude_at], "latitude"),
+            degrees_of(f"{where}, column {longitude_column}", cells[longitude_at], "longitude"),
+        )
+        lines[photo_id] = line
+    if not truths:
+        raise TableError(f"{name}: it has a header and no line below; give at least one photo's coordinate.")
+    return truths
+
+
+def csv_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV, UTF-8 with or without a byte order mark, each with the line that it ends in.
+
+    Raises:
+        TableError: The file cannot be read, is not UTF-8 text, or is not CSV.
+    """
+    name = os.fspath(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
-            columns = _truth_columns(name, next(reader, []))
-            (id_column, id_at), (latitude_column, latitude_at), (longitude_column, longitude_at) = columns
             for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                where = f"{name}, line {reader.line_num}"
-                if len(cells) <= max(id_at, latitude_at, longitude_at):
-                    raise TableError(
-                        f"{where}: it has {len(cells)} cells and the header names more; complete the line."
-                    )
-                photo_id = cells[id_at].strip()
-                if not photo_id:
-                    raise TableError(f"{where}, column {id_column}: it is empty; name the photo.")
-                if photo_id in truths:
-                    raise TableError(
-                        f"{where}, column {id_column}: {photo_name(photo_id)!r} is already in line "
-                        f"{lines[photo_id]}; keep one of the two."
-                    )
-                truths[photo_id] = (
-                    degrees_of(f"{where}, column {latitude_column}", cells[latitude_at], "latitude"),
-                    degrees_of(f"{where}, column {longitude_column}", cells[longitude_at], "longitude"),
-                )
-                lines[photo_id] = reader.line_num
+                yield reader.line_num, cells
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise TableError(f"{name} cannot be read: {reason}; give the truth as a CSV file.") from error
+        raise TableError(f"{name} cannot be read: {reason}; give the path of a CSV file.") from error
     except UnicodeDecodeError as error:
         raise TableError(f"{name}: it is not UTF-8 text; save the table as CSV in UTF-8.") from error
     except csv.Error as error:
         raise TableError(
             f"{name}, line {reader.line_num}: it is not CSV ({error}); save the table as CSV."
         ) from error
-    if not truths:
-        raise TableError(f"{name}: it has a header and no line below; give at least one photo's coordinate.")
-    return truths
 
 
 def _truth_columns(name: str, header: list[str]) -> list[tuple[str, int]]:
