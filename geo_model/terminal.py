@@ -13,12 +13,12 @@ from rich.text import Text
 
 from geo_model.cells import LEVELS
 from geo_model.images import photo_name
+from geo_model.published import Benchmark, PublishedFigures, published_figures
 
 if TYPE_CHECKING:
     from geo_model.evaluation import Report
     from geo_model.metrics import DistanceSummary
     from geo_model.predict import Prediction
-    from geo_model.published import Benchmark, PublishedFigures
 
 ACCURACY_TITLE = "% within a distance of the truth, with 95% interval"
 
@@ -77,6 +77,22 @@ def report_view(report: Report) -> RenderableType:
         if table.row_count:
             parts += [Text(title, style="bold"), Padding(table, (0, 0, 1, 0))]
     return Group(*parts, *(Text(line) for line in _left_out(report)))
+
+
+def benchmark_view(model: str, benchmark: Benchmark, report: Report) -> RenderableType:
+    """A model's figures on a benchmark below the published ones, its regions, and what was left out."""
+    published = published_figures(benchmark.key)
+    title = f"{benchmark.name}: {photo_name(model)}, {_count(report.count)} evaluated"
+    return Group(
+        Text(title, style="bold cyan"),
+        Text(ACCURACY_TITLE, style="bold"),
+        Padding(beside_table(report.distances, published), (0, 0, 1, 0)),
+        Text(f"The final answer is hierarchy. {error_line(report.answer)}"),
+        *(Text(line) for line in beside_notes(benchmark, published, report.count)),
+        Text("\nPhotos whose true cell is in the credible region", style="bold"),
+        Padding(_coverage_table(report), (0, 0, 1, 0)),
+        *(Text(line) for line in _left_out(report)),
+    )
 
 
 def _table() -> Table:

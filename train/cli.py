@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geo_model.errors import GeoModelError
-from train import cli_tables
+from train import cli_tables, cli_test
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli_tables.register(app)
+cli_test.register(app)
 
 CoordinatesOption = Annotated[
     Path,
