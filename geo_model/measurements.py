@@ -1,9 +1,10 @@
-"""Located photos measured against the truth: distances, and whether the credible regions hold it."""
+"""Located photos measured against the truth: distances, ranks, and whether the credible regions hold it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,6 +56,9 @@ class Measurements:
         covered: For each of `REGION_SHARES` whether the region holds the true cell, bool (N,).
         areas_km2: For each of `REGION_SHARES` the area of the region, float64 (N,).
         outside: Whether the truth lies in no fine cell at all, bool (N,); such a photo is never covered.
+        ranks: For each of `ANSWERS` the place of the true cell, from 1, among the cells from the most
+            probable down, int64 (N,); 0 where no cell holds the truth. Of equals the lower class comes first.
+            That of the answer is by the fine cells' probabilities from all levels.
     """
 
     truth: NDArray[np.float64]
@@ -63,12 +67,13 @@ class Measurements:
     covered: dict[float, NDArray[np.bool_]]
     areas_km2: dict[float, NDArray[np.float64]]
     outside: NDArray[np.bool_]
+    ranks: dict[str, NDArray[np.int64]]
 
     def __len__(self) -> int:
         return len(self.truth)
 
-    def __getitem__(self, rows: NDArray[np.bool_]) -> Measurements:
-        """Those of a boolean mask (N,)."""
+    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Measurements:
+        """Those of a boolean mask (N,), or of positions."""
         return Measurements(
             self.truth[rows],
             self.points[rows],
@@ -76,6 +81,7 @@ class Measurements:
             {key: values[rows] for key, values in self.covered.items()},
             {key: values[rows] for key, values in self.areas_km2.items()},
             self.outside[rows],
+            {key: values[rows] for key, values in self.ranks.items()},
         )
 
     @classmethod
@@ -89,7 +95,22 @@ class Measurements:
             {key: np.concatenate([part.covered[key] for part in parts]) for key in first.covered},
             {key: np.concatenate([part.areas_km2[key] for part in parts]) for key in first.areas_km2},
             np.concatenate([part.outside for part in parts]),
+            {key: np.concatenate([part.ranks[key] for part in parts]) for key in first.ranks},
         )
+
+    def top(self, answer: str, k: int) -> float:
+        """Share of the photos whose true cell is among the k most probable, of those that a cell holds.
+
+        Args:
+            answer: One of `ANSWERS`.
+            k: How many cells.
+
+        Returns:
+            In [0, 1]; NaN where no cell holds any of the photos.
+        """
+        ranks = self.ranks[answer]
+        held = ranks > 0
+        return float((ranks[held] <= k).mean()) if held.any() else float("nan")
 
     def coverage(self, region: float) -> Coverage:
         """How often the region of one of `REGION_SHARES` holds the truth; N >= 1."""
@@ -121,19 +142,30 @@ def measure(
 
     points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     truth = np.asarray(truth, dtype=np.float64).reshape(-1, 2)
-    distances_km = {}
+    distances_km, ranks = {}, {}
     for level, probabilities in zip(LEVELS, levels, strict=True):
-        best = np.asarray(probabilities).argmax(axis=1)
+        probabilities = np.asarray(probabilities)
+        best = probabilities.argmax(axis=1)
         cells = hierarchy[level]
+        ranks[level.value] = _ranks(probabilities, cells.classes_of(truth[:, 0], truth[:, 1]))
         distances_km[level.value] = great_circle_km(
             cells.latitudes[best], cells.longitudes[best], truth[:, 0], truth[:, 1]
         )
     distances_km[HIERARCHY] = great_circle_km(points[:, 0], points[:, 1], truth[:, 0], truth[:, 1])
     truth_classes = hierarchy.fine.classes_of(truth[:, 0], truth[:, 1])
     outside = truth_classes < 0
+    ranks[HIERARCHY] = _ranks(np.asarray(product), truth_classes)
     covered, areas_km2 = {}, {}
     for share in REGION_SHARES:
         region = credible_regions(torch.as_tensor(product), share).numpy()
         covered[share] = ~outside & region[np.arange(len(truth)), truth_classes]
         areas_km2[share] = region @ hierarchy.fine.areas_km2
-    return Measurements(truth, points, distances_km, covered, areas_km2, outside)
+    return Measurements(truth, points, distances_km, covered, areas_km2, outside, ranks)
+
+
+def _ranks(probabilities: NDArray[np.floating[Any]], classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each photo's class, from 1, among the cells in descending order; 0 where the class is -1."""
+    of_truth = np.take_along_axis(probabilities, np.maximum(classes, 0)[:, None], axis=1)
+    before = (probabilities == of_truth) & (np.arange(probabilities.shape[1]) < classes[:, None])
+    places = 1 + ((probabilities > of_truth) | before).sum(axis=1)
+    return np.where(classes >= 0, places, 0)

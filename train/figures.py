@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geo_model.cells import LEVELS, Hierarchy
 from geo_model.decoding import Decoded
-from geo_model.measurements import HIERARCHY, Measurements, measure
+from geo_model.measurements import ANSWERS, HIERARCHY, Measurements, measure
 from geo_model.metrics import THRESHOLDS_KM, summarise
 
 TINY = float(torch.finfo(torch.float32).tiny)
@@ -21,15 +21,28 @@ TINY = float(torch.finfo(torch.float32).tiny)
 BALANCED = "balanced"
 """The group that counts every kind of photo alike."""
 
+TOP = (1, 5, 10)
+"""How many of the most probable cells the true one is looked for among."""
+
+SCORES = ("geoscore", *(f"accuracy_{km:g}" for km in THRESHOLDS_KM))
+"""Figures of the answer that are best when they are large; `accuracy_750` is the share within 750 km."""
+
 FIGURES = (
     "nll",
     "loss",
     *(f"nll_{level.value}" for level in LEVELS),
     "geoscore",
     "median_km",
-    *(f"accuracy_{km:g}" for km in THRESHOLDS_KM),
+    *SCORES[1:],
+    *(f"accuracy_{km:g}_{level.value}" for level in LEVELS for km in THRESHOLDS_KM),
+    *(f"top{k}_{answer}" for answer in ANSWERS for k in TOP),
 )
-"""Figures of a group: `nll` is of the hierarchy's product, `accuracy_750` the share within 750 km."""
+"""Figures of a group.
+
+`nll` is of the hierarchy's product, and so is `top5_hierarchy`, the share of photos whose true cell is among
+the five most probable, of those that a cell holds. `accuracy_750` is of the answer, `accuracy_750_fine` of
+the fine level's most probable cell alone.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +69,7 @@ class PhotoFigures:
             np.concatenate([part.loss for part in parts]),
         )
 
-    def __getitem__(self, chosen: NDArray[np.bool_]) -> PhotoFigures:
+    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> PhotoFigures:
         return PhotoFigures(self.measurements[chosen], self.nll[chosen], self.loss[chosen])
 
 
@@ -109,10 +122,14 @@ def nll_of_truth(probabilities: Tensor, classes: Tensor) -> Tensor:
 
 def figures(photos: PhotoFigures) -> dict[str, float]:
     """The figures of a group of photos, by the names of `FIGURES`; NaN where no photo can tell."""
-    summary = summarise(HIERARCHY, photos.measurements.distances_km[HIERARCHY])
+    found = photos.measurements
+    summaries = {name: summarise(name, found.distances_km[name]) for name in ANSWERS}
+    summary = summaries[HIERARCHY]
     means = [_mean_of_known(column) for column in photos.nll.T]
     values = [means[3], float(np.mean(photos.loss)), *means[:3], summary.mean_geoscore, summary.median_km]
-    return dict(zip(FIGURES, [*values, *(accuracy.share for accuracy in summary.accuracies)], strict=True))
+    values += [at.share for name in (HIERARCHY, *ANSWERS[:-1]) for at in summaries[name].accuracies]
+    values += [found.top(answer, k) for answer in ANSWERS for k in TOP]
+    return dict(zip(FIGURES, values, strict=True))
 
 
 def figures_of_groups(
@@ -141,4 +158,4 @@ def _mean_of_known(values: NDArray[np.float64]) -> float:
 def higher_is_better(name: str) -> bool:
     """Whether a figure (`FIGURES`, or with a group before it) is best when it is largest."""
     figure = name.rpartition("/")[2]
-    return figure.startswith("accuracy_") or figure == "geoscore"
+    return figure.startswith(("accuracy_", "top")) or figure == "geoscore"

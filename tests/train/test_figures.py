@@ -7,6 +7,7 @@ import torch
 from geo_model.cells import LEVELS, Hierarchy, Partitioning
 from geo_model.decoding import Decoder
 from geo_model.evaluation import summarise_arrays
+from geo_model.measurements import ANSWERS, measure
 from train.config import Schedule
 from train.figures import FIGURES, figures, figures_of_groups, higher_is_better, photo_figures
 from train.module import learning_rate_factor
@@ -62,10 +63,10 @@ def test_balanced_figures_count_kinds_alike(measured):
 
 
 def test_which_way_is_better():
-    assert {name for name in FIGURES if higher_is_better(f"street/{name}")} == {
-        "geoscore",
-        *(f"accuracy_{km}" for km in (1, 25, 200, 750, 2500)),
+    assert {name for name in FIGURES if not higher_is_better(f"street/{name}")} == {
+        *("nll", "loss", "nll_coarse", "nll_middle", "nll_fine", "median_km"),
     }
+    assert {"geoscore", "accuracy_1", "accuracy_2500_fine", "top5_hierarchy"} <= set(FIGURES)
 
 
 def test_learning_rates_follow_their_schedule():
@@ -84,3 +85,34 @@ def test_learning_rates_follow_their_schedule():
         0.03125,
     ]
     assert learning_rate_factor(Schedule("constant"), 9, 10, 0.01) == 1
+
+
+def test_top_k_counts_the_true_cell_among_the_most_probable(hierarchy, measured):
+    decoded, _, _, photos = measured
+    found = figures(photos)
+    held = photos.measurements.ranks["fine"] > 0
+    for answer, probabilities, column in (
+        ("coarse", decoded.levels[0], 0),
+        ("fine", decoded.levels[2], 2),
+        ("hierarchy", decoded.product, 2),
+    ):
+        truth = hierarchy[LEVELS[column]].classes_of(*photos.measurements.truth.T)
+        for k in (1, 5, 10):
+            best = probabilities.topk(k, dim=1).indices.numpy()
+            hits = (best == truth[:, None]).any(axis=1)
+            assert found[f"top{k}_{answer}"] == pytest.approx(hits[truth >= 0].mean())
+    assert held.sum() == (hierarchy.fine.classes_of(*photos.measurements.truth.T) >= 0).sum()
+    assert 0 < found["top10_coarse"] < 1
+
+
+def test_ranks_of_equal_cells_go_by_class_and_a_truth_outside_has_none(hierarchy):
+    sizes = hierarchy.sizes
+    levels = [torch.full((2, size), 1 / size) for size in sizes]
+    truth = np.stack([hierarchy.fine.latitudes[[0, 7]], hierarchy.fine.longitudes[[0, 7]]], axis=1)
+    found = measure(levels, levels[2], truth, truth, hierarchy)
+    assert found.ranks["fine"].tolist() == [1, 8]
+    cell = Partitioning("cell", hierarchy.fine.ids[:1], np.ones(1), [hierarchy.fine.latitudes[0]], [0.0])
+    few = Hierarchy.build(cell, cell, cell)
+    away = measure([torch.ones(1, 1)] * 3, torch.ones(1, 1), [[0.0, 0.0]], [[-80.0, 170.0]], few)
+    assert {answer: ranks.tolist() for answer, ranks in away.ranks.items()} == {key: [0] for key in ANSWERS}
+    assert math.isnan(away.top("fine", 5))
