@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from geo_model.errors import TableError
 
 TableOption = Annotated[
     Path,
@@ -21,6 +26,21 @@ TableOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("check-table")(check_table_command)
+    app.command("hashes")(_stoppable(hashes_command))
+
+
+def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that Ctrl-C ends with exit code 130 and a word on how to go on."""
+
+    @functools.wraps(command)
+    def stoppable(*arguments: object, **options: object) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt:
+            _say("Stopped. The same command goes on from there.")
+            raise typer.Exit(130) from None
+
+    return stoppable
 
 
 def check_table_command(
@@ -69,6 +89,89 @@ def check_table_command(
     if out is not None:
         print_summary(f"{out} lists all of them.")
     raise typer.Exit(1)
+
+
+def hashes_command(
+    table: TableOption,
+    hashes: Annotated[
+        str,
+        typer.Option(
+            help="yfcc100m_hash.bz2 of the public bucket multimedia-commons: a path, or an http(s) address.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="CSV to write, with columns IMG_ID,LAT,LON,hash.", show_default=False)
+    ],
+    missing: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV to write of photos without a hash, with columns IMG_ID,LAT,LON,reason.",
+            show_default="OUT with .missing.csv",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decompress.", show_default="one a processor")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before fetching from an address.")] = False,
+) -> None:
+    """Look up the hashes under which YFCC100M's photos are stored, MP-16's among them, for `download`.
+
+    The file of 100 million hashes is read once, without unpacking it, up to the last photo that is wanted.
+    Can be ended at any moment: the same command goes on from there.
+    """
+    import numpy as np
+
+    from geo_model.files import check_writable
+    from train.byte_source import FileSource, UrlSource
+    from train.cli import message_console, print_summary, progress_bar
+    from train.hashes import find_hashes, photo_numbers, write_hashes
+    from train.hosts import confirm_host
+    from train.progress import byte_bar
+    from train.tables import read_coordinates
+
+    missing = missing or out.with_suffix(".missing.csv")
+    if len({path.resolve() for path in (table, out, missing)}) < 3:
+        raise typer.BadParameter("--table, --out and --missing must be three files")
+    for path in (out, missing):
+        check_writable(path)
+    source: FileSource | UrlSource
+    if "://" in hashes:
+        confirm_host(hashes, "the hash file", agreed=yes)
+        source = UrlSource(hashes, _say)
+    else:
+        source = FileSource(hashes)
+    with progress_bar(f"Reading {table.name}") as progress:
+        photos = read_coordinates(table, progress=progress)
+    if photos.ids is None:
+        raise TableError(f"{table} has no column IMG_ID or id; the hashes are looked up by the photos' ids")
+    numbers = photo_numbers(photos.ids, len(photos))
+    wanted = np.unique(numbers[numbers >= 0])
+    if not len(wanted):
+        raise TableError(f"{table}: no id holds a photo number, as 45/77/3228511372.jpg does")
+    journal = out.with_name(out.name + ".journal")
+    with byte_bar(message_console(), f"Looking for {_counted(len(wanted), 'photo')}") as bar:
+        found = find_hashes(wanted, source, journal, workers=workers, progress=bar, note=_say)
+    if not found.found_count:
+        journal.unlink()
+        raise TableError(
+            f"none of the {_counted(len(wanted), 'photo')} of {table} is among the "
+            f"{_counted(found.lines, 'line')} of {hashes}; nothing was written"
+        )
+    with_hash, without = write_hashes(out, missing, photos, numbers, found)
+    journal.unlink()
+    print_summary(
+        f"{out}: {with_hash:,} of {_counted(len(photos), 'photo')} ({with_hash / len(photos):.1%}) have a "
+        f"hash; {missing} lists the {without:,} others."
+    )
+    malformed = ""
+    if found.malformed:
+        malformed = f", {found.malformed:,} of them malformed, the first in line {found.first_malformed:,}"
+    print_summary(f"{hashes}: {_counted(found.lines, 'line')} read{malformed}.")
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 def _counted(number: int, what: str) -> str:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import hashlib
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -54,3 +64,121 @@ def test_check_table(tmp_path):
     assert len((tmp_path / "defects.csv").read_text().splitlines()) == 4
     assert_one_sentence(run("check-table", tmp_path / "none.csv"), "none.csv cannot be read: no such file")
     assert_one_sentence(run("check-table", table, "--out", tmp_path / "no" / "x.csv"), "there is no folder")
+
+
+def code(number):
+    return hashlib.md5(str(number).encode()).hexdigest()
+
+
+def hash_file(path, count=12_000):
+    lines = "".join(f"{number}\t{code(number)}\n" for number in range(count))
+    path.write_bytes(bz2.compress(lines.encode(), 1))
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    path = tmp_path / "photos.csv"
+    path.write_text("IMG_ID,LAT,LON\n45/77/11999.jpg,1,2\nx/59000.jpg,3,4\na.jpg,5,6\n0/1/7.jpg,7,8\n")
+    return path
+
+
+def test_hashes(tmp_path, photos):
+    hashes, out = hash_file(tmp_path / "hash.bz2"), tmp_path / "hashes.csv"
+    done = run("hashes", "--table", photos, "--hashes", hashes, "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        f"{out}: 2 of 4 photos (50.0%) have a hash; {tmp_path / 'hashes.missing.csv'} lists the 2 others.\n"
+        f"{hashes}: 12,000 lines read.\n"
+    )
+    assert out.read_text() == (
+        f"IMG_ID,LAT,LON,hash\n45/77/11999.jpg,1.0,2.0,{code(11999)}\n0/1/7.jpg,7.0,8.0,{code(7)}\n"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("photos.csv", "hash.bz2", "hashes.csv", "hashes.missing.csv")
+    }
+
+
+def test_mistakes_of_hashes(tmp_path, photos):
+    hashes, out = hash_file(tmp_path / "hash.bz2"), tmp_path / "hashes.csv"
+    others = tmp_path / "others.csv"
+    options = ("--hashes", hashes, "--out", out)
+    others.write_text("IMG_ID,LAT,LON\n1/20000.jpg,1,2\n")
+    done = run("hashes", "--table", others, *options)
+    assert_one_sentence(done, "none of the 1 photo of", "is among the 12,000 lines of")
+    others.write_text("IMG_ID,LAT,LON\na.jpg,1,2\n")
+    assert_one_sentence(run("hashes", "--table", others, *options), "no id holds a photo number")
+    others.write_text("LAT,LON\n1,2\n")
+    assert_one_sentence(run("hashes", "--table", others, *options), "has no column IMG_ID or id")
+    done = run("hashes", "--table", photos, "--hashes", photos, "--out", out)
+    assert_one_sentence(
+        done, "photos.csv cannot be read on after line 0: it does not begin as a bz2 file does"
+    )
+    done = run("hashes", "--table", photos, "--hashes", hashes, "--out", photos)
+    assert done.returncode == 2
+    done = run("hashes", "--table", photos, "--hashes", "http://127.0.0.1:9/h.bz2", "--out", out)
+    assert_one_sentence(
+        done, "the hash file would be fetched from 127.0.0.1; say --yes", "Nothing was fetched"
+    )
+    assert not out.exists()
+
+
+class Slowly(BaseHTTPRequestHandler):
+    """Sends a file in small pieces, from the byte on that is asked for."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        content = self.server.content
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for at in range(start, len(content), 16_384):
+                self.wfile.write(content[at : at + 16_384])
+                self.server.sent = at
+                time.sleep(self.server.pause)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as SIGINT")
+def test_hashes_from_an_address_stopped_and_gone_on_with(tmp_path, photos):
+    out = tmp_path / "hashes.csv"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slowly)
+    server.daemon_threads = True
+    server.content = hash_file(tmp_path / "hash.bz2", 60_000).read_bytes()
+    server.sent, server.pause = 0, 0.05
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/hash.bz2"
+    command = ["hashes", "--table", photos, "--hashes", url, "--out", out, "--yes"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "train", *map(str, command)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while server.sent < 200_000 and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.splitlines() == [
+        "Fetching the hash file from 127.0.0.1.",
+        "Stopped. The same command goes on from there.",
+    ]
+    assert not out.exists()
+    server.pause = 0
+    done = run(*command)
+    server.shutdown()
+    server.server_close()
+    assert done.returncode == 0
+    assert out.read_text().splitlines()[1:] == [
+        f"45/77/11999.jpg,1.0,2.0,{code(11999)}",
+        f"x/59000.jpg,3.0,4.0,{code(59_000)}",
+        f"0/1/7.jpg,7.0,8.0,{code(7)}",
+    ]
