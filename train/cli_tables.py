@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("check-table")(check_table_command)
     app.command("hashes")(_stoppable(hashes_command))
+    app.command("import-shards")(_stoppable(import_shards_command))
 
 
 def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
@@ -168,6 +169,77 @@ def hashes_command(
     if found.malformed:
         malformed = f", {found.malformed:,} of them malformed, the first in line {found.first_malformed:,}"
     print_summary(f"{hashes}: {_counted(found.lines, 'line')} read{malformed}.")
+
+
+def import_shards_command(
+    shards: Annotated[
+        str,
+        typer.Option(
+            help="Folder of shard_<k>.msg, or a glob pattern in quotes such as '/data/*/shard_*.msg'.",
+            show_default=False,
+        ),
+    ],
+    table: TableOption,
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for the tars and the report of what was left out.", show_default=False),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help='JSON of classes by id, {"45/77/3228511372.jpg": [coarse, middle, fine], ...}.',
+            show_default="none",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode photos.", show_default="one a processor")
+    ] = None,
+) -> None:
+    """Turn MessagePack shards of photos into WebDataset tars, with coordinates from the table.
+
+    What is damaged, not in the table or there twice is left out and listed in import-report.csv. Can be ended
+    at any moment: the same command goes on after the last whole shard.
+    """
+    from train.cli import message_console, print_summary, progress_bar
+    from train.import_shards import REPORT, import_shards
+    from train.label_mapping import read_label_mapping
+    from train.msgpack_shards import find_shards
+    from train.photo_ids import PhotoIds
+    from train.processors import processor_count
+    from train.progress import byte_bar
+    from train.tables import read_coordinates
+
+    found = find_shards(shards)
+    with progress_bar(f"Reading {table.name}") as progress:
+        photos = read_coordinates(table, progress=progress)
+    if not isinstance(photos.ids, PhotoIds):
+        raise TableError(f"{table} has no column IMG_ID or id; coordinates are looked up by the photos' ids")
+    classes = None
+    if labels is not None:
+        with progress_bar(f"Reading {labels.name}") as progress:
+            classes, others = read_label_mapping(labels, photos.ids, progress)
+        if others:
+            _say(f"{labels}: for {others:,} of its ids there is no row in {table}.")
+    with byte_bar(message_console(), f"Importing {_counted(len(found), 'shard')}") as bar:
+        report = import_shards(
+            found, photos, out, classes=classes, workers=workers or processor_count(), progress=bar
+        )
+    left_out = sum(report.counts.values())
+    for path, reason in report.unreadable:
+        _say(f"{path} cannot be read: {reason}")
+    before = f", {report.done_before:,} of them before," if report.done_before else ""
+    print_summary(
+        f"{out}: {_counted(report.photos, 'photo')} of {_counted(report.shards, 'shard')}{before} in "
+        f"{_counted(report.tars, 'tar')}."
+    )
+    if report.without_classes:
+        print_summary(f"{report.without_classes:,} have no entry in {labels}.")
+    if left_out:
+        print_summary(f"{left_out:,} left out; {out / REPORT} lists them:")
+        for reason, count in report.counts.most_common():
+            print_summary(f"  {count:,} {reason}")
+    if report.unreadable or not report.photos:
+        raise typer.Exit(1)
 
 
 def _say(sentence: str) -> None:

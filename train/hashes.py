@@ -25,6 +25,7 @@ from train.byte_source import ByteSource
 from train.bz2_blocks import DamagedError, read_blocks
 from train.hash_lines import HASH_BYTES, HashLines, read_lines
 from train.journal import Journal
+from train.processors import processor_count
 from train.tables import CoordinateTable
 
 COLUMNS = ("IMG_ID", "LAT", "LON", "hash")
@@ -183,7 +184,7 @@ def find_hashes(
         if not at["is_end"] and not found.is_complete:
             reading = _Reading(found, at, journal, seconds_between_entries)
             try:
-                reading.read(source, workers or _processors(), progress)
+                reading.read(source, workers or processor_count(), progress)
             except DamagedError as error:
                 raise GeoModelError(
                     f"{source.name} cannot be read on after line {found.lines:,}: {error}; get it again, and "
@@ -338,7 +339,3 @@ def _head(source: ByteSource) -> bytes:
             if len(head) >= _HEAD_BYTES:
                 break
     return head[:_HEAD_BYTES]
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

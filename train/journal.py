@@ -37,16 +37,17 @@ class Journal:
     Args:
         path: The file.
         about: What it is about, plain values; a journal about something else is begun anew.
+        refusal: What to say if there is a journal about something else, instead of beginning anew.
 
     Attributes:
         entries: State and rows of each entry there already was, but for the first.
         begun_anew: Whether there was a journal about something else.
 
     Raises:
-        GeoModelError: It cannot be read or written, or another program has it open.
+        GeoModelError: It cannot be read or written, another program has it open, or it is refused.
     """
 
-    def __init__(self, path: Path, about: dict[str, Any]) -> None:
+    def __init__(self, path: Path, about: dict[str, Any], refusal: str | None = None) -> None:
         self.path = path
         self.entries: list[tuple[dict[str, Any], bytes]] = []
         self.begun_anew = False
@@ -57,7 +58,7 @@ class Journal:
             raise self._error(error) from error
         try:
             self._lock()
-            self._read(about)
+            self._read(about, refusal)
         except OSError as error:
             self._file.close()
             raise self._error(error) from error
@@ -100,7 +101,7 @@ class Journal:
         except BlockingIOError as error:
             raise GeoModelError(f"{self.path} is in use: the same command is running already") from error
 
-    def _read(self, about: dict[str, Any]) -> None:
+    def _read(self, about: dict[str, Any], refusal: str | None) -> None:
         self._file.seek(0)
         end, entries = 0, []
         while (entry := self._next_entry()) is not None:
@@ -110,6 +111,8 @@ class Journal:
             self.entries = entries[1:]
             self._file.seek(end)
             self._file.truncate()
+        elif entries and refusal:
+            raise GeoModelError(refusal)
         else:
             self.begun_anew = bool(entries)
             self._file.seek(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -68,6 +69,12 @@ class PhotoIds(Sequence[str]):
     def nbytes(self) -> int:
         """Bytes that it takes, what looking up needs left out."""
         return len(self._block) + self._ends.nbytes
+
+    def digest(self) -> bytes:
+        """SHA-256 of the texts in their order."""
+        return hashlib.sha256(
+            hashlib.sha256(self._block).digest() + self._ends.astype("<i8").tobytes()
+        ).digest()
 
     def encoded(self, row: int) -> bytes:
         """The text of one row, counted from 0, in UTF-8."""

@@ -14,6 +14,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgpack
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -182,3 +183,38 @@ def test_hashes_from_an_address_stopped_and_gone_on_with(tmp_path, photos):
         f"x/59000.jpg,3.0,4.0,{code(59_000)}",
         f"0/1/7.jpg,7.0,8.0,{code(7)}",
     ]
+
+
+def test_import_shards(tmp_path, sample_photos):
+    photos = [path.read_bytes() for path in sample_photos]
+    table, labels, out = tmp_path / "photos.csv", tmp_path / "mapping.json", tmp_path / "out"
+    table.write_text("IMG_ID,LAT,LON\na/b/1.jpg,1,2\na/b/2.jpg,3,4\na/b/3.jpg,5,6\n")
+    labels.write_text('{"a/b/1.jpg": [1, 2, 3], "x": [0, 0, 0]}')
+    (tmp_path / "shards").mkdir()
+    for number, names in enumerate((["a/b/1.jpg", "a/b/2.jpg"], ["none", "a/b/3.jpg"])):
+        (tmp_path / "shards" / f"shard_{number}.msg").write_bytes(
+            b"".join(msgpack.packb({"image": photos[at], "id": name}) for at, name in enumerate(names))
+        )
+    command = ("import-shards", "--shards", tmp_path / "shards", "--table", table, "--out", out)
+    done = run(*command, "--labels", labels)
+    assert done.returncode == 0
+    assert done.stderr == f"{labels}: for 1 of its ids there is no row in {table}.\n"
+    assert done.stdout == (
+        f"{out}: 3 photos of 2 shards in 2 tars.\n"
+        f"2 have no entry in {labels}.\n"
+        f"1 left out; {out / 'import-report.csv'} lists them:\n"
+        "  1 not in the table\n"
+    )
+    assert (out / "import-report.csv").read_text() == (
+        "shard,position,id,reason\nshard_1.msg,0,none,not in the table\n"
+    )
+    done = run(*command, "--labels", labels)
+    assert done.returncode == 0
+    assert "3 photos of 2 shards, 2 of them before, in 2 tars." in done.stdout
+    assert_one_sentence(run(*command), "was begun with another table or other labels")
+    table.write_text("LAT,LON\n1,2\n")
+    assert_one_sentence(run(*command), "has no column IMG_ID or id")
+    table.write_text("id,latitude,longitude\nz,1,2\n")
+    done = run(*command[:-1], tmp_path / "other")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "0 photos of 2 shards in 0 tars" in done.stdout
