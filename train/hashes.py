@@ -23,7 +23,7 @@ from geo_model.errors import GeoModelError, TableError
 from geo_model.files import replaced_when_written
 from train.byte_source import ByteSource
 from train.bz2_blocks import DamagedError, read_blocks
-from train.hash_lines import HASH_BYTES, HashLines, read_lines
+from train.hash_lines import HASH_BYTES, HashLines, hash_text, read_lines
 from train.journal import Journal
 from train.processors import processor_count
 from train.tables import CoordinateTable
@@ -70,8 +70,8 @@ class FoundHashes:
 
     Attributes:
         wanted: As given.
-        hashes: uint8 (N, 16); zeros where none was found.
-        found: bool (N,).
+        hashes: Digits, two in a byte, uint8 (N, 16).
+        lengths: Digits of each hash, uint8 (N,); 0 where none was found.
         lines: Lines of the hash file that were read.
         malformed: Those that held no number and hash.
         first_malformed: The first of them, counted from 1; None if there is none.
@@ -80,7 +80,7 @@ class FoundHashes:
     def __init__(self, wanted: NDArray[np.int64]) -> None:
         self.wanted = wanted
         self.hashes = np.zeros((len(wanted), HASH_BYTES), np.uint8)
-        self.found = np.zeros(len(wanted), np.bool_)
+        self.lengths = np.zeros(len(wanted), np.uint8)
         self.found_count = 0
         self.lines = 0
         self.malformed = 0
@@ -89,7 +89,7 @@ class FoundHashes:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that it takes."""
-        return self.wanted.nbytes + self.hashes.nbytes + self.found.nbytes
+        return self.wanted.nbytes + self.hashes.nbytes + self.lengths.nbytes
 
     @property
     def is_complete(self) -> bool:
@@ -107,8 +107,8 @@ class FoundHashes:
         self.lines += read.count
         self.malformed += read.malformed
         positions, first = np.unique(read.wanted, return_index=True)
-        is_new = ~self.found[positions]
-        self._set(positions[is_new], read.hashes[first[is_new]])
+        is_new = self.lengths[positions] == 0
+        self._set(positions[is_new], read.hashes[first[is_new]], read.lengths[first[is_new]])
         return positions[is_new]
 
     def state(self) -> dict[str, Any]:
@@ -121,19 +121,29 @@ class FoundHashes:
 
     def rows(self, positions: NDArray[np.int64]) -> bytes:
         """Photos and their hashes for a journal."""
-        return positions.astype("<i8").tobytes() + self.hashes[positions].tobytes()
+        parts = (positions.astype("<i8"), self.hashes[positions], self.lengths[positions])
+        return b"".join(part.tobytes() for part in parts)
 
     def restore(self, state: dict[str, Any], rows: bytes) -> None:
         """Take in an entry of a journal."""
-        count = len(rows) // (8 + HASH_BYTES)
+        count = len(rows) // (8 + HASH_BYTES + 1)
         positions = np.frombuffer(rows, "<i8", count).astype(np.int64)
-        self._set(positions, np.frombuffer(rows, np.uint8, offset=8 * count).reshape(count, HASH_BYTES))
+        rest = np.frombuffer(rows, np.uint8, offset=8 * count)
+        hashes, lengths = rest[: HASH_BYTES * count], rest[HASH_BYTES * count :]
+        self._set(positions, hashes.reshape(count, HASH_BYTES), lengths)
         self.lines, self.malformed = state["lines"], state["malformed"]
         self.first_malformed = state["first_malformed"]
 
-    def _set(self, positions: NDArray[np.int64], hashes: NDArray[np.uint8]) -> None:
+    def texts(self, positions: NDArray[np.int64]) -> list[str]:
+        """The hashes of photos that were found."""
+        packed, lengths = self.hashes[positions], self.lengths[positions].tolist()
+        return [hash_text(row.tobytes(), length) for row, length in zip(packed, lengths, strict=True)]
+
+    def _set(
+        self, positions: NDArray[np.int64], hashes: NDArray[np.uint8], lengths: NDArray[np.uint8]
+    ) -> None:
         self.hashes[positions] = hashes
-        self.found[positions] = True
+        self.lengths[positions] = lengths
         self.found_count += len(positions)
 
 
@@ -263,7 +273,7 @@ class _Reading:
         self._journal.remove()
         return GeoModelError(
             f"{source.name}: most lines, such as line {self._found.first_malformed or 1:,}, are not a photo "
-            "number, a tab and a hash of 32 hexadecimal digits; give yfcc100m_hash.bz2"
+            "number, a tab and a hash in hexadecimal digits; give yfcc100m_hash.bz2"
         )
 
     def _keep(self, *, is_end: bool) -> None:
@@ -312,9 +322,9 @@ def write_hashes(
         for start in range(0, len(table), _ROWS_AT_ONCE):
             part = slice(start, min(start + _ROWS_AT_ONCE, len(table)))
             at = np.minimum(np.searchsorted(found.wanted, numbers[part]), len(found.wanted) - 1)
-            is_found = (numbers[part] >= 0) & found.found[at]
+            is_found = (numbers[part] >= 0) & (found.lengths[at] > 0)
             last = np.where(numbers[part] < 0, NO_NUMBER, NOT_FOUND).astype(object)
-            last[is_found] = [row.tobytes().hex() for row in found.hashes[at[is_found]]]
+            last[is_found] = found.texts(at[is_found])
             rows = zip(
                 is_found.tolist(),
                 table.ids[part],

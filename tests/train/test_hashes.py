@@ -23,7 +23,9 @@ from train.tables import CoordinateTable
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = random.Random(11)
-LINES = [(SOURCE.randrange(10**10), f"{SOURCE.getrandbits(128):032x}") for _ in range(12_000)]
+LINES = [
+    (SOURCE.randrange(10**10), "".join(f"{byte:x}" for byte in SOURCE.randbytes(16))) for _ in range(12_000)
+]
 TEXT = "".join(f"{number}\t{code}\n" for number, code in LINES).encode()
 DATA = bz2.compress(TEXT, 1)  # six blocks
 ABSENT = [number for number in range(1, 200) if number not in dict(LINES)]
@@ -41,11 +43,8 @@ def write(tmp_path):
 
 
 def hashes_of(found):
-    return {
-        int(number): found.hashes[at].tobytes().hex()
-        for at, number in enumerate(found.wanted)
-        if found.found[at]
-    }
+    held = np.flatnonzero(found.lengths)
+    return dict(zip(found.wanted[held].tolist(), found.texts(held), strict=True))
 
 
 class Stopping:
@@ -272,7 +271,7 @@ def test_what_is_written(tmp_path):
     ids = ["45/77/5.jpg", "a/b.jpg", 'with "quotes", 6', "x/6.jpg", "y/7.jpg", "z/5.jpg"]
     table = CoordinateTable(PhotoIds.of(ids), np.array([46.778991, 1, 2, 3, 4, -90]), np.arange(6.0))
     numbers = photo_numbers(ids, len(ids))
-    lines = f"5\t{'a' * 32}\n7\t{'0' * 31}1\n8\t{'c' * 32}\n".encode()
+    lines = f"5\t{'a' * 32}\n7\t{'0' * 16}1\n8\t{'c' * 32}\n".encode()
     (tmp_path / "hash.bz2").write_bytes(bz2.compress(lines))
     found = find_hashes(np.array([5, 6, 7]), FileSource(tmp_path / "hash.bz2"), tmp_path / "journal")
     out, missing = tmp_path / "out.csv", tmp_path / "missing.csv"
@@ -280,7 +279,7 @@ def test_what_is_written(tmp_path):
     assert out.read_bytes().decode() == (
         "IMG_ID,LAT,LON,hash\n"
         f"45/77/5.jpg,46.778991,0.0,{'a' * 32}\n"
-        f"y/7.jpg,4.0,4.0,{'0' * 31}1\n"
+        f"y/7.jpg,4.0,4.0,{'0' * 16}1\n"
         f"z/5.jpg,-90.0,5.0,{'a' * 32}\n"
     )
     with open(missing, newline="", encoding="utf-8") as file:
