@@ -44,6 +44,7 @@ class ModelSpec:
         temperature: Calibration of the heads and of their product.
         decoding: How the answer is chosen.
         crops: How the crops' softmaxes are joined unless the caller says otherwise.
+        photo_kinds: Kinds of photo that `geo_model.network.KindGate` tells apart; none weighs all alike.
         description: One sentence for lists of models.
         training: How and on what it was trained.
         accuracy: Measured figures, one entry per test set.
@@ -56,6 +57,7 @@ class ModelSpec:
     temperature: Temperature = field(default_factory=Temperature)
     decoding: Decoding = field(default_factory=Decoding)
     crops: CropReduction = "mean"
+    photo_kinds: tuple[str, ...] = ()
     description: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     accuracy: Mapping[str, Any] = field(default_factory=dict)
@@ -93,11 +95,15 @@ class ModelSpec:
             raise ValueError(f"class_counts is {counts!r} and must be three whole numbers above 0")
         if content.get("crops", "mean") not in ("mean", "max"):
             raise ValueError(f"crops is {content['crops']!r} and must be 'mean' or 'max'")
+        kinds = content.get("photo_kinds", [])
+        if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+            raise ValueError(f"photo_kinds is {kinds!r} and must be a list of names")
         try:
             return cls(
                 **{
                     **content,
                     "class_counts": tuple(counts),
+                    "photo_kinds": tuple(kinds),
                     "crop_rule": CropRule.from_dict(content["crop_rule"]),
                     "temperature": Temperature(**content.get("temperature", {})),
                     "decoding": Decoding(**content.get("decoding", {})),

@@ -186,7 +186,7 @@ class Model:
         self.device = device
         self.dtype = dtype
         self.decoder = Decoder(self.hierarchy, self.spec.temperature, self.spec.decoding)
-        network = GeoNetwork(self.spec.backbone, self.spec.class_counts)
+        network = GeoNetwork(self.spec.backbone, self.spec.class_counts, len(self.spec.photo_kinds))
         _load_weights(network, folder)
         network = network.eval().to(device=device, dtype=dtype)
         self.network = network.to(memory_format=torch.channels_last)

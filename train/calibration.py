@@ -2,9 +2,9 @@
 
 In this order, on the validation photos:
 
-1. for each candidate strength s: logits = log prior + s * evidence; a temperature for each level by
-   likelihood; one for the hierarchy's product by likelihood, or so that its credible region
-   holds enough truths;
+1. for each candidate strength s (and a for kinds of photo away, see train/kind_gate.py): logits =
+   log prior + s * evidence; a temperature for each level by likelihood; one for the hierarchy's product
+   by likelihood, or so that its credible region holds enough truths;
 2. for each candidate decoding: the figures of `calibration.metrics`;
 3. the strength and decoding with the best mean of those figures are kept.
 
@@ -13,6 +13,7 @@ The result goes to calibration.json in the run folder, with the scores of all ca
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -55,6 +56,9 @@ class Evidence:
         classes: int64 (N, 3), -1 for none.
         coordinates: Latitude and longitude in degrees, float64 (N, 2).
         kinds: Name of the kind of each photo, (N,).
+        importance: How much a photo counts among those of its kind, float64 (N,); None for all alike.
+        away: How much each crop looks like a photo of the kinds away, (N, V); None without a gate.
+        centres: Evidence of the average photo of the kinds away, (cells,) of each level.
     """
 
     levels: tuple[Tensor, ...]
@@ -62,18 +66,36 @@ class Evidence:
     classes: Tensor
     coordinates: NDArray[np.float64]
     kinds: NDArray[np.str_]
+    importance: NDArray[np.float64] | None = None
+    away: Tensor | None = None
+    centres: tuple[Tensor, ...] = ()
 
-    def logits(self, strength: float) -> tuple[Tensor, ...]:
-        """Log prior + strength * evidence."""
-        return tuple(prior + strength * level for prior, level in zip(self.priors, self.levels, strict=True))
+    def logits(self, strength: float, away_strength: float | None = None) -> tuple[Tensor, ...]:
+        """Log prior + strength * evidence, as `geo_model.network.KindGate` weighs it.
+
+        Args:
+            strength: Of the evidence, in crops that look like kinds at home.
+            away_strength: Of the evidence beyond the centre's, in crops that look like kinds away.
+        """
+        if self.away is None or away_strength is None:
+            return tuple(p + strength * level for p, level in zip(self.priors, self.levels, strict=True))
+        away = self.away[..., None]
+        weighed = (1 - away) * strength + away * away_strength
+        return tuple(
+            prior + weighed * level - away * away_strength * centre
+            for prior, level, centre in zip(self.priors, self.levels, self.centres, strict=True)
+        )
 
     def __getitem__(self, rows: NDArray[np.bool_]) -> Evidence:
-        return Evidence(
-            tuple(level[torch.from_numpy(rows)] for level in self.levels),
-            self.priors,
-            self.classes[torch.from_numpy(rows)],
-            self.coordinates[rows],
-            self.kinds[rows],
+        chosen = torch.from_numpy(rows)
+        return replace(
+            self,
+            levels=tuple(level[chosen] for level in self.levels),
+            classes=self.classes[chosen],
+            coordinates=self.coordinates[rows],
+            kinds=self.kinds[rows],
+            importance=None if self.importance is None else self.importance[rows],
+            away=None if self.away is None else self.away[chosen],
         )
 
 
@@ -83,6 +105,7 @@ class Calibrated:
 
     Attributes:
         evidence_strength: s in log prior + s * evidence.
+        away_strength: The same for the kinds of `calibration.away`; None without them.
         temperature: Of the levels and of their product.
         decoding: How the answer is chosen.
         candidates: Strength, temperatures, decoding and score of each combination that was tried.
@@ -94,6 +117,7 @@ class Calibrated:
     decoding: Decoding
     candidates: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = field(default=())
+    away_strength: float | None = None
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for calibration.json."""
@@ -109,6 +133,7 @@ class Calibrated:
             Decoding(**content["decoding"]),
             tuple(content["candidates"]),
             tuple(content["notes"]),
+            content.get("away_strength"),
         )
 
 
@@ -126,7 +151,7 @@ def calibrate(
         settings: What to try and what to choose by.
         on_step: Called after each of `steps(settings)` combinations, for progress.
     """
-    weights = photo_weights(evidence.kinds, settings.kind_shares)
+    weights = photo_weights(evidence.kinds, settings.kind_shares, evidence.importance)
     used = evidence[weights > 0]
     weights = weights[weights > 0]
     decoders = {text: Decoder(hierarchy, decoding=decoding_of(text)) for text in settings.decodings}
@@ -134,8 +159,8 @@ def calibrate(
     candidates: list[dict[str, Any]] = []
     notes: list[str] = []
     best: tuple[float, Calibrated] | None = None
-    for strength in settings.evidence_strengths:
-        logits = used.logits(strength)
+    for strength, away_strength in _strengths(settings):
+        logits = used.logits(strength, away_strength)
         fitted = _level_temperatures(logits, used.classes, weights, settings)
         levels = reduce_crops(logits, fitted)
         product_temperature, note = _hierarchy_temperature(levels, ancestors, used, weights, settings)
@@ -152,6 +177,7 @@ def calibrate(
             candidates.append(
                 {
                     "evidence_strength": strength,
+                    "away_strength": away_strength,
                     "temperature": asdict(temperature),
                     "decoding": text,
                     "nll": nll,
@@ -160,33 +186,39 @@ def calibrate(
                 }
             )
             if best is None or score > best[0]:
-                best = score, Calibrated(strength, temperature, decoder.decoding)
+                best = score, Calibrated(strength, temperature, decoder.decoding, away_strength=away_strength)
             on_step()
     assert best is not None
     chosen = best[1]
-    return Calibrated(
-        chosen.evidence_strength, chosen.temperature, chosen.decoding, tuple(candidates), tuple(notes)
-    )
+    return replace(chosen, candidates=tuple(candidates), notes=tuple(notes))
 
 
 def steps(settings: Calibration) -> int:
     """How many combinations `calibrate` tries."""
-    return len(settings.evidence_strengths) * len(settings.decodings)
+    return len(_strengths(settings)) * len(settings.decodings)
 
 
-def photo_weights(kinds: NDArray[np.str_], shares: dict[str, float]) -> NDArray[np.float64]:
+def _strengths(settings: Calibration) -> list[tuple[float, float | None]]:
+    away = settings.away.strengths if settings.away else (None,)
+    return list(itertools.product(settings.evidence_strengths, away))
+
+
+def photo_weights(
+    kinds: NDArray[np.str_], shares: dict[str, float], importance: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """The weight of each photo, summing to 1.
 
     Args:
         kinds: Of each photo.
-        shares: The weight of a kind as a whole; kinds not named have none. Empty: all photos alike.
+        shares: The weight of a kind as a whole; kinds not named have none. Empty: as many as there are.
+        importance: How much a photo counts among those of its kind; None for all alike.
     """
-    if not shares:
-        return np.full(len(kinds), 1 / len(kinds))
     weights = np.zeros(len(kinds))
-    for kind, share in shares.items():
+    within = np.ones(len(kinds)) if importance is None else importance
+    for kind, photos in zip(*np.unique(kinds, return_counts=True), strict=True):
         of_kind = kinds == kind
-        weights[of_kind] = share / max(1, of_kind.sum())
+        share = shares.get(str(kind), 0.0) if shares else float(photos)
+        weights[of_kind] = share * within[of_kind] / within[of_kind].sum()
     return weights / weights.sum()
 
 
@@ -200,7 +232,7 @@ def weighted_nll(probabilities: Tensor, classes: Tensor, weights: NDArray[np.flo
 def decode(evidence: Evidence, hierarchy: Hierarchy, calibrated: Calibrated) -> Decoded:
     """What the calibrated model answers."""
     decoder = Decoder(hierarchy, calibrated.temperature, calibrated.decoding)
-    return decoder.decode(evidence.logits(calibrated.evidence_strength))
+    return decoder.decode(evidence.logits(calibrated.evidence_strength, calibrated.away_strength))
 
 
 def _level_temperatures(

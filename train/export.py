@@ -29,11 +29,13 @@ from geo_model.photo_collection import PhotoCollections
 from geo_model.predict import load
 from geo_model.report_files import figures_record
 from geo_model.truth import read_truth_csv
+from train.calibrating_run import GATE
 from train.calibration import Calibrated
 from train.config import Config, read_config
+from train.kind_gate import Gate
 from train.model_card import DEFAULT_TEMPLATE, model_card
-from train.photo_index import matching_tars
 from train.setup import read_hierarchy
+from train.tar_names import matching_tars
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Opens a progress bar with a title and a total; gives a function that adds to the count."""
@@ -88,6 +90,7 @@ class Run:
     calibrated: Calibrated
     hierarchy: Hierarchy
     checkpoint: dict[str, Any]
+    gate: Gate | None = None
 
 
 def read_run(folder: Path) -> Run:
@@ -108,7 +111,9 @@ def read_run(folder: Path) -> Run:
     hierarchy = read_hierarchy(replace(config, partitionings=replace(config.partitionings, **paths)))
     checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    return Run(folder, config, facts, Calibrated.read(folder / "calibration.json"), hierarchy, checkpoint)
+    calibrated = Calibrated.read(folder / "calibration.json")
+    gate = Gate.read(folder / GATE) if calibrated.away_strength is not None else None
+    return Run(folder, config, facts, calibrated, hierarchy, checkpoint, gate)
 
 
 def export(
@@ -148,11 +153,13 @@ def export(
         crop_rule=CropRule.from_dict(run.facts["crop_rule"]),
         temperature=run.calibrated.temperature,
         decoding=run.calibrated.decoding,
+        photo_kinds=photo_kinds(run),
         description=run.config.description,
         training=training_record(run),
     )
-    weights = baked_weights(run.checkpoint["state_dict"], run.calibrated.evidence_strength)
-    GeoNetwork(spec.backbone, spec.class_counts).load_state_dict(weights)  # all there, nothing else
+    weights = baked_weights(run.checkpoint["state_dict"], run.calibrated, run.gate)
+    network = GeoNetwork(spec.backbone, spec.class_counts, len(spec.photo_kinds))
+    network.load_state_dict(weights)  # all there, nothing else
     card = model_card(
         spec, template, str(model_folder)
     )  # before anything is written: the template may be wrong
@@ -165,21 +172,47 @@ def export(
     return spec
 
 
-def baked_weights(state_dict: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
-    """Weights of `GeoNetwork` whose logits are log prior + strength * evidence.
+def baked_weights(
+    state_dict: Mapping[str, Tensor], calibrated: Calibrated, gate: Gate | None = None
+) -> dict[str, Tensor]:
+    """Weights of `GeoNetwork` whose logits are those of `train.calibration.Evidence.logits`.
 
     Args:
         state_dict: Of `train.module.Geolocator`.
-        strength: Of the evidence.
+        calibrated: Its strengths count.
+        gate: Goes with `calibrated.away_strength`.
     """
     prefix = "network."
+    strength, away_strength = calibrated.evidence_strength, calibrated.away_strength
+    mean, scale = state_dict["feature_mean"], state_dict["feature_scale"]
     weights = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
     for level in LEVELS:
         head, prior = f"heads.{level.value}", state_dict[f"{level.value}_prior"]
-        weight = weights[f"{head}.weight"] / state_dict["feature_scale"]
-        bias = weights[f"{head}.bias"] - weight @ state_dict["feature_mean"]
-        weights[f"{head}.weight"], weights[f"{head}.bias"] = strength * weight, prior + strength * bias
+        weight, bias = weights[f"{head}.weight"], weights[f"{head}.bias"]
+        raw = weight / scale
+        at_zero = bias - raw @ mean
+        if gate is None or away_strength is None:
+            weights[f"{head}.weight"], weights[f"{head}.bias"] = strength * raw, prior + strength * at_zero
+            continue
+        beyond_centre = at_zero - (weight @ gate.centre + bias)
+        weights[f"{head}.weight"], weights[f"{head}.bias"] = raw, prior
+        weights[f"kinds.offsets.{level.value}"] = torch.stack(
+            [strength * at_zero, away_strength * beyond_centre]
+        )
+    if gate is not None and away_strength is not None:
+        weights["kinds.gate.weight"] = gate.weight / scale
+        weights["kinds.gate.bias"] = gate.bias - (gate.weight / scale) @ mean
+        weights["kinds.strengths"] = torch.tensor([strength, away_strength])
     return weights
+
+
+def photo_kinds(run: Run) -> tuple[str, ...]:
+    """Names of the groups of kinds that are weighed apart: those at home, those away; or none."""
+    if run.gate is None or run.config.calibration.away is None:
+        return ()
+    away = run.config.calibration.away.kinds
+    home = [kind for kind in run.facts["photos"]["train"]["kinds"] if kind not in away]
+    return ", ".join(home), ", ".join(away)
 
 
 def training_record(run: Run) -> dict[str, Any]:
@@ -194,6 +227,7 @@ def training_record(run: Run) -> dict[str, Any]:
         "best_epoch": int(run.checkpoint["epoch"]) + 1,
         "seconds": round(sum(float(row["seconds"]) for row in epochs)),
         "evidence_strength": run.calibrated.evidence_strength,
+        "away_strength": run.calibrated.away_strength,
         "versions": run.facts["versions"],
         "config": config,
     }

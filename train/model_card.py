@@ -178,9 +178,18 @@ def calibration_words(spec: ModelSpec) -> str:
         "smooth": "the most probable fine cell after smoothing the probabilities with a Gaussian of standard "
         f"deviation {d.radius_km:,.0f} km",
     }[d.rule]
+    strength, away = spec.training["evidence_strength"], spec.training.get("away_strength")
+    apart = ""
+    if away is not None:
+        home_kinds, away_kinds = spec.photo_kinds
+        apart = (
+            f" That is so for photos that look like {home_kinds}. Photos that look like {away_kinds} are "
+            "located by what sets them apart from the average photo of these kinds, with strength "
+            f"{away:g}; a linear gate on the features tells which is which."
+        )
     return (
-        f"The photo's evidence counts with strength {spec.training['evidence_strength']:g} against each "
-        f"cell's share of photos. Temperatures: coarse {t.coarse:.2f}, middle {t.middle:.2f}, fine "
+        f"The photo's evidence counts with strength {strength:g} against each cell's share of photos.{apart} "
+        f"Temperatures: coarse {t.coarse:.2f}, middle {t.middle:.2f}, fine "
         f"{t.fine:.2f}, product {t.hierarchy:.2f}, fitted on the validation photos. The answer is {answer}."
     )
 

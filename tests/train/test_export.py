@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,13 +60,47 @@ def test_an_exported_model_reaches_what_was_calibrated(finished, tmp_path, tiny_
     assert np.isclose(model.predict([sample_photos[0]])[0].product.sum(), 1, atol=1e-4)
 
 
+@pytest.mark.parametrize("cached_views", [0, 2])
+def test_kinds_weighed_apart_reach_the_exported_model(write_config, tmp_path, tiny_data, cached_views):
+    config = write_config(
+        backbone={
+            "name": "test_efficientnet",
+            "weights": "none",
+            "trainable": "none",
+            "cached_views": cached_views,
+        },
+        training={"epochs": 1, "batch_size": 12},
+        calibration={
+            "evidence_strengths": [0.6],
+            "away": {"kinds": ["wild"], "strengths": [0.2, 0.3]},
+            "decodings": ["argmax"],
+        },
+    )
+    finished = fit(read_config(config), console=Console(file=io.StringIO()))
+    calibration = json.loads((finished / "calibration.json").read_text())
+    assert calibration["away_strength"] in (0.2, 0.3)
+    assert len(calibration["candidates"]) == 2
+    spec = export(finished, tmp_path / "model", progress=no_bar)
+    assert spec.photo_kinds == ("built", "wild")
+    assert "Photos that look like wild are located by what sets them apart" in (
+        tmp_path / "model" / "MODEL_CARD.md"
+    ).read_text(encoding="utf-8").replace("\n", " ")
+    model = geo_model.load(tmp_path / "model", device="cpu")
+    assert model.network.kinds is not None
+    strengths = [0.6, calibration["away_strength"]]
+    assert model.network.kinds.strengths.tolist() == pytest.approx(strengths, rel=1e-3)
+    shares = [at["share"] for at in spec.accuracy[tiny_data.name]["answers"]["hierarchy"]["accuracy"]]
+    expected = [calibration["figures"]["all"][f"accuracy_{km}"] for km in (1, 25, 200, 750, 2500)]
+    assert shares == pytest.approx(expected, abs=0.12)
+
+
 def test_strength_prior_and_standardisation_are_in_the_weights(finished):
     run = read_run(finished)
     state = run.checkpoint["state_dict"]
     features = torch.rand(3, state["network.heads.fine.weight"].shape[1])
     standard = (features - state["feature_mean"]) / state["feature_scale"]
     assert not torch.equal(state["feature_scale"], torch.ones_like(state["feature_scale"]))
-    baked = baked_weights(state, 0.3)
+    baked = baked_weights(state, replace(run.calibrated, evidence_strength=0.3))
     for level in LEVELS:
         head = f"network.heads.{level.value}"
         evidence = standard @ state[f"{head}.weight"].T + state[f"{head}.bias"]
