@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geo_model.errors import GeoModelError
-from train import cli_tables, cli_test
+from train import cli_download, cli_tables, cli_test
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+cli_download.register(app)
 cli_tables.register(app)
 cli_test.register(app)
 
