@@ -15,6 +15,7 @@ import typer
 
 from geo_model.errors import GeoModelError
 from train import cli_download, cli_tables, cli_test
+from train.ranks import ranks, speaks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -133,18 +134,34 @@ def fit_command(
         ),
     ] = None,
 ) -> None:
-    """Train a network on WebDataset tars, calibrate it, and leave both in the run folder."""
+    """Train a network on WebDataset tars, calibrate it, and leave both in the run folder.
+
+    Starts one process for each of the machine's GPUs (hardware.devices says which). For several machines,
+    start it on each of them by: torchrun --nnodes N --nproc-per-node GPUS --rdzv-backend c10d --rdzv-endpoint
+    HOST:PORT -m train fit CONFIG.
+    """
     from train.config import read_config
 
     settings = read_config(config, overrides or ())
+    if ranks().world == 1:
+        from train.devices import choose_device, processes_wanted
+        from train.launch import launch
+
+        choose_device(settings)
+        if (count := processes_wanted(settings)) > 1:
+            changes = [part for override in overrides or () for part in ("--set", override)]
+            again = "--resume" if resume else "--no-resume"
+            raise typer.Exit(launch(["fit", str(config), again, *changes], count))
     from train.fit import fit
 
     try:
         run = fit(settings, resume=resume, console=message_console())
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on from the last whole epoch.", file=sys.stderr)
+        if ranks().first:
+            print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
         raise typer.Exit(130) from None
-    print_summary(f"{run}: trained and calibrated; next: python -m train export {run} MODEL_FOLDER")
+    if ranks().first:
+        print_summary(f"{run}: trained and calibrated; next: python -m train export {run} MODEL_FOLDER")
 
 
 @app.command("export")
@@ -234,7 +251,8 @@ def main() -> None:
     try:
         app(prog_name="python -m train")
     except GeoModelError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        if speaks():
+            print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
 
 

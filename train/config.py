@@ -23,8 +23,8 @@ class Source:
     """Tars of one origin.
 
     Attributes:
-        tars: A path or a glob pattern of WebDataset tars: KEY.jpg with KEY.json, which holds `latitude` and
-            `longitude` in degrees and, if it likes, `kind`.
+        tars: A path or a glob pattern of WebDataset tars, see train/tar_index.py; `{00000..00469}` stands for
+            each of these numbers, and each must be there.
         weight: How many times a photo of these tars is drawn an epoch, on average; `data.kind_weights`
             multiplies it. Training only.
         kind: The kind of a photo whose JSON names none.
@@ -44,11 +44,27 @@ class Source:
 
 @dataclass(frozen=True)
 class Data:
-    """Where photos come from; `kind_weights` multiplies the draws of a kind (1 if it is not named)."""
+    """Where photos come from.
+
+    Attributes:
+        train, val: Tars.
+        kind_weights: Multiplies the draws of a kind (1 if it is not named).
+        labels: CSV of `python -m train assign`. Classes follow from coordinates and partitionings; this
+            table, like `classes` in the tars' JSON files, is held against them: a difference is an error.
+        gaps: Whether numbers may be missing in a row of numbered tars.
+        unreadable_photos: `stop` ends the run at a training photo that cannot be decoded, `skip` goes on
+            without it, as long as there are few, and lists them in the run folder.
+        tars_at_once: For disks that are slow to find files: shuffle the photos of so many tars at a time, in
+            another order of tars each epoch; 0 shuffles all photos.
+    """
 
     train: tuple[Source, ...]
     val: tuple[Source, ...]
     kind_weights: dict[str, float] = field(default_factory=dict, metadata={"low": 0})
+    labels: str | None = None
+    gaps: Literal["refuse", "allow"] = "refuse"
+    unreadable_photos: Literal["stop", "skip"] = "stop"
+    tars_at_once: int = number(0, low=0)
 
     def __post_init__(self) -> None:
         for name, sources in (("train", self.train), ("val", self.val)):
@@ -132,8 +148,8 @@ class Backbone:
             batches.
         cached_views: Run the frozen part once over this many views of each training photo, keep what comes
             out on disk and train on that; 0 runs it anew at each step. View 0 is the centre crop.
-        cache_folder: Where to keep it; `none` is `cache` in the run folder. Runs that share a folder share
-            what fits both.
+        cache_folder: Where to keep it, and what was read of tars; `none` is `cache` in the run folder. Runs
+            that share a folder share what fits both.
     """
 
     name: str = "resnet50"
@@ -279,19 +295,26 @@ class Training:
 
     Attributes:
         epochs: Number of passes; one pass draws each photo `weight` times on average.
-        batch_size: Photos a step.
+        batch_size: Photos a step, all devices together: each takes an equal part.
+        accumulate: Passes in which a device takes its part of a step, for GPUs with little memory. Batch
+            normalisation sees the photos of one pass on one device at a time.
         precision: Of the arithmetic.
         channels_last: Memory layout; often faster for convolutions.
         ema_decay: Average the weights over steps with this decay; 0 does not.
         mixup_alpha: Mix pairs of a batch with a share drawn from Beta(alpha, alpha); 0 does not.
+        checkpoint_minutes: Save last.ckpt so often in the midst of an epoch, too; 0 does not.
+        checkpoint_steps: Likewise, after so many steps; 0 does not.
     """
 
     epochs: int = number(15, low=1)
     batch_size: int = number(128, low=1)
+    accumulate: int = number(1, low=1)
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     channels_last: bool = True
     ema_decay: float = number(0.0, low=0, high=1)
     mixup_alpha: float = number(0.0, low=0)
+    checkpoint_minutes: float = number(30.0, low=0)
+    checkpoint_steps: int = number(0, low=0)
 
 
 @dataclass(frozen=True)
@@ -312,18 +335,78 @@ class Validation:
 
 
 @dataclass(frozen=True)
+class Devices:
+    """Which devices of a machine: all, so many (the first ones), or those with these numbers, from 0."""
+
+    count: int | None = None
+    numbers: tuple[int, ...] = ()
+
+    @classmethod
+    def from_yaml(cls, value: object) -> Devices:
+        """Read `auto`, a number above 0, or a list of different numbers from 0."""
+        if value == "auto":
+            return cls()
+        plain = [part for part in (value if isinstance(value, list) else [value]) if type(part) is int]
+        if isinstance(value, int) and plain and value > 0:
+            return cls(value)
+        if isinstance(value, list) and value and len(set(plain)) == len(value) and min(plain) >= 0:
+            return cls(None, tuple(plain))
+        raise ValueError(
+            f"{value!r} is not one of: auto, how many (1 or more), a list of different numbers from 0"
+        )
+
+    def to_yaml(self) -> object:
+        """What `from_yaml` reads."""
+        return list(self.numbers) or self.count or "auto"
+
+
+@dataclass(frozen=True)
 class Hardware:
-    """Where it runs; nothing here changes what is learned beyond rounding.
+    """Where it runs. All devices together see the same batches, whatever their number.
 
     Attributes:
         accelerator: `auto` takes a GPU when there is one.
-        num_workers: Processes that read and augment photos.
+        devices: `auto`, all GPUs of this machine; a number of them; or a list such as [0, 2]. With several
+            machines, `auto`: there `torchrun` says how many.
+        find_unused_parameters: For several devices and a backbone with parameters that its output does not
+            depend on; torch says so when it is needed.
+        num_workers: Processes that read and augment photos, for each device.
+        prefetch: Batches that each of them prepares ahead.
         threads: Of torch on the CPU; 0 leaves it alone.
     """
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: Devices = field(default_factory=Devices)
+    find_unused_parameters: bool = False
     num_workers: int = number(2, low=0)
+    prefetch: int = number(4, low=1)
     threads: int = number(0, low=0)
+
+
+@dataclass(frozen=True)
+class Away:
+    """Kinds of photo whose evidence is weighed apart, see train/kind_gate.py.
+
+    Attributes:
+        kinds: Kinds whose training photos were collected elsewhere than the world's photos are taken, or are
+            too few for all that is photographed. Photos that look like them, not like the other kinds, are
+            located by what sets them apart from the average photo of these kinds, with a strength of its own.
+        strengths: Candidates for that strength, as `evidence_strengths` for the others.
+        density_km: Validation photos of these kinds count by how much denser the cells' photos are around
+            them than their own kind's; both densities are smoothed with a Gaussian of this deviation.
+        ridge: Penalty on the weights of the gate that tells the kinds apart.
+        photos: Most training views that the gate is fitted on.
+    """
+
+    kinds: tuple[str, ...]
+    strengths: tuple[float, ...] = number((1.0,), above=0)
+    density_km: float = number(1000.0, above=0)
+    ridge: float = number(0.01, above=0)
+    photos: int = number(10_000, low=2)
+
+    def __post_init__(self) -> None:
+        if not self.kinds or not self.strengths:
+            raise ValueError("kinds and strengths need one entry or more each")
 
 
 @dataclass(frozen=True)
@@ -335,6 +418,7 @@ class Calibration:
             every photo alike.
         evidence_strengths: Candidates for s in prior + s * (logits - prior); below 1 the photo's evidence
             counts for less against the cells' share of photos.
+        away: Kinds of photo whose evidence is weighed apart; `none` weighs all alike.
         temperatures: `nll` fits one a level; `one` leaves them at 1.
         hierarchy_temperature: `coverage` makes the credible region of `region_share` hold the truth of
             `coverage_target` of the photos, `nll` fits it, `one` leaves it at 1.
@@ -351,6 +435,7 @@ class Calibration:
 
     kind_shares: dict[str, float] = field(default_factory=dict, metadata={"low": 0})
     evidence_strengths: tuple[float, ...] = number((1.0,), above=0)
+    away: Away | None = None
     temperatures: Literal["nll", "one"] = "nll"
     hierarchy_temperature: Literal["coverage", "nll", "one"] = "coverage"
     region_share: float = number(0.9, above=0, high=0.999)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,17 +19,21 @@ from torch.utils.data import DataLoader
 
 from geo_model.errors import PhotoError
 from train.calibrating_run import calibrate_run
+from train.checkpoints import WholeFiles, WithinEpoch, within_epoch
 from train.config import Config
-from train.data import Crops, EpochSampler, Labelled
+from train.data import Crops, EpochBatches, EpochSampler, Labelled
+from train.devices import choose_device, trainer_settings
 from train.features import autocast
 from train.figures import higher_is_better
-from train.loaders import choose_device, make_loaders
+from train.loaders import make_loaders
 from train.metrics_table import MetricsTable
 from train.module import Geolocator
 from train.photo_index import count_tars
 from train.progress import progress_bar
+from train.ranks import from_first, in_turn, join, leave, ranks
 from train.run_folder import load_best, start_folder
 from train.setup import Setup, prepare
+from train.unreadable import UnreadablePhotos
 
 _MEASURED_DRAWS = 2048
 """Views by which features are standardised."""
@@ -51,13 +54,20 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
         ConfigError: The configuration, what it names, or an earlier run in its folder is not as it must be.
         PhotoError: A photo in the tars cannot be decoded; it is named.
     """
-    console = console or Console(stderr=True)
+    here = ranks()
+    console = (console or Console(stderr=True)) if here.first else Console(quiet=True)
+    device = choose_device(config)
     if config.hardware.threads:
         torch.set_num_threads(config.hardware.threads)
-    with progress_bar(console, "Reading tars", count_tars(config.data)) as advance:
-        setup = prepare(config, lambda _: advance(1))
+    join(device)
+
+    def read() -> Setup:
+        with progress_bar(console, "Reading tars", count_tars(config.data)) as advance:
+            return prepare(config, lambda _: advance(1))
+
+    setup = in_turn(read)
     run = Path(config.run_folder)
-    checkpoint = start_folder(run, setup, resume)
+    checkpoint = from_first(start_folder(run, setup, resume) if here.first else None)
     console.print(describe(setup), highlight=False, markup=False, soft_wrap=True)
     with photo_errors_in_one_sentence():
         train_and_calibrate(setup, run, checkpoint, console)
@@ -65,13 +75,19 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
 
 
 def train_and_calibrate(setup: Setup, run: Path, checkpoint: Path | None, console: Console) -> None:
-    """The run itself, once all is checked and its folder made."""
+    """The run itself, once all is checked and its folder made; the first process calibrates alone."""
     config = setup.config
     train_loader, val_loader = make_loaders(setup, run, console)
-    module = make_module(setup, len(train_loader))
-    if config.head.standardise and checkpoint is None:
-        measure_features(module, setup, train_loader, console)
-    ctrl_c = signal.getsignal(signal.SIGINT)
+    batches = train_loader.batch_sampler
+    assert isinstance(batches, EpochBatches)
+    module = make_module(setup, batches.steps)
+    if checkpoint is not None:
+        batches.resume(*within_epoch(checkpoint))
+    elif config.head.standardise:
+        if ranks().first:
+            measure_features(module, setup, train_loader, console)
+        module.feature_mean, module.feature_scale = from_first((module.feature_mean, module.feature_scale))
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with quiet_lightning():
         trainer = make_trainer(config, run, console)
         try:
@@ -85,14 +101,18 @@ def train_and_calibrate(setup: Setup, run: Path, checkpoint: Path | None, consol
         except SystemExit as error:
             # Lightning turns Ctrl-C into an exit and leaves the signal ignored.
             if trainer.interrupted:
-                signal.signal(signal.SIGINT, ctrl_c)
+                for number, handler in kept.items():
+                    signal.signal(number, handler)
                 raise KeyboardInterrupt from error
             raise
+    leave()
+    if not ranks().first:
+        return
     load_best(module, run)
     val_items = val_loader.dataset
     if config.validation.crops != "five":  # the exported model averages five, so its sureness is that of five
-        val_items = Labelled(Crops(setup.val, setup.rule, True), setup.val.points(), setup.val_classes)
-    calibrate_run(setup, module, val_items, run, choose_device(config), console)
+        val_items = Labelled(Crops(setup.val, setup.rule, True), setup.val, setup.val_classes)
+    calibrate_run(setup, module, train_loader, val_items, run, choose_device(config), console)
 
 
 def describe(setup: Setup) -> str:
@@ -113,7 +133,13 @@ def make_module(setup: Setup, steps_per_epoch: int) -> Geolocator:
     """The module to train, its weights drawn by the configuration's seed."""
     L.seed_everything(setup.config.seed, verbose=False)
     module = Geolocator(
-        setup.config, setup.hierarchy, setup.network, setup.cut, setup.rule, steps_per_epoch, setup.val
+        setup.config,
+        setup.hierarchy,
+        setup.network,
+        setup.cut,
+        setup.rule,
+        steps_per_epoch,
+        setup.val,
     )
     return module.to(memory_format=torch.channels_last) if setup.config.training.channels_last else module  # type: ignore[call-overload]
 
@@ -123,12 +149,14 @@ def measure_features(
 ) -> None:
     """Standardise features by those of the first epoch's first draws."""
     config, device = setup.config, choose_device(setup.config)
-    draws = list(itertools.islice(EpochSampler(setup.train.weights, config.seed), _MEASURED_DRAWS))
+    rows, seeds = (part[:_MEASURED_DRAWS] for part in EpochSampler(setup.train.weights, config.seed).draws())
+    draws = list(zip(rows.tolist(), seeds.tolist(), strict=True))
     loader = DataLoader(
         train_loader.dataset,
         batch_size=config.validation.batch_size,
         sampler=draws,
         num_workers=config.hardware.num_workers,
+        collate_fn=train_loader.collate_fn,
     )
     module.to(device)
     with (
@@ -146,10 +174,10 @@ def measure_features(
 
 
 def make_trainer(config: Config, run: Path, console: Console) -> L.Trainer:
-    """Lightning's trainer, on one device."""
-    monitor = config.validation.monitor
+    """Lightning's trainer, in one of the run's processes."""
+    monitor, folder = config.validation.monitor, run / "checkpoints"
     kept: dict[str, Any] = {
-        "dirpath": run / "checkpoints",
+        "dirpath": folder,
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
         "auto_insert_metric_name": False,
@@ -164,22 +192,32 @@ def make_trainer(config: Config, run: Path, console: Console) -> L.Trainer:
         ),
         # Not `save_last` of the above, which saves nothing in an epoch that is not the best.
         ModelCheckpoint(filename="last", **kept),
+        WithinEpoch(
+            folder / "last.ckpt",
+            config.training.checkpoint_minutes,
+            config.training.checkpoint_steps,
+            console,
+        ),
     ]
-    if console.is_terminal:
-        callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
+    shows_progress = console.is_terminal and ranks().first
+    if shows_progress:
+        callbacks.append(RichProgressBar(refresh_rate=10, leave=False, console_kwargs={"stderr": True}))
     if config.training.ema_decay:
         callbacks.append(WeightAveraging(avg_fn=_moving_average(config.training.ema_decay)))
+    if config.data.unreadable_photos == "skip":
+        callbacks.append(UnreadablePhotos(run / "unreadable_photos.txt", console))
+    settings = trainer_settings(config)
     return L.Trainer(
-        accelerator=config.hardware.accelerator,
-        devices=1,
+        **{**settings, "plugins": [*settings["plugins"], WholeFiles()]},
         precision=config.training.precision,
         max_epochs=config.training.epochs,
+        accumulate_grad_batches=config.training.accumulate,
         gradient_clip_val=config.optimiser.clip_norm or None,
         logger=TensorBoardLogger(run, name="tensorboard", version=""),
         callbacks=callbacks,
-        enable_progress_bar=console.is_terminal,
+        enable_progress_bar=shows_progress,
         enable_model_summary=False,
-        log_every_n_steps=10,
+        log_every_n_steps=50,
         num_sanity_val_steps=0,
         default_root_dir=run,
     )
@@ -208,9 +246,10 @@ def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's advice about loaders and folders off the screen; errors still show."""
     import logging
 
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             for message in (
@@ -218,8 +257,12 @@ def quiet_lightning() -> Iterator[None]:
                 ".*exists and is not empty.*",
                 ".*module.s. in eval mode.*",
                 ".*smaller than the logging interval.*",
+                ".*your dataloader is not resumable.*",  # its batches are, see `EpochBatches.resume`
+                ".*isinstance.treespec, LeafSpec.*",
+                ".*sync_dist=True.*",  # what is logged is gathered from all processes before
             ):
                 warnings.filterwarnings("ignore", message)
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,53 +13,91 @@ from torch.utils.data import DataLoader, Dataset
 
 from geo_model.errors import ConfigError
 from train.config import Config
-from train.data import Crops, EpochSampler, Labelled, Views, ViewSets
+from train.data import (
+    Crops,
+    EpochBatches,
+    EpochSampler,
+    Labelled,
+    Views,
+    ViewSets,
+    WithoutUnreadable,
+    join_readable,
+)
+from train.devices import choose_device
 from train.features import CachedCrops, CachedViews, cached_activations, weights_digest
 from train.photo_index import PhotoIndex
 from train.progress import progress_bar
-from train.setup import Setup
+from train.ranks import in_turn, ranks
+from train.setup import Setup, cache_folder
 
 
 def make_loaders(
     setup: Setup, run: Path, console: Console
 ) -> tuple[DataLoader[dict[str, Any]], DataLoader[dict[str, Any]]]:
-    """Loaders of training draws and of validation photos; fills the cache if the configuration wants one."""
+    """Loaders of this process's training draws and validation photos; fills the cache if one is wanted."""
     config, rule = setup.config, setup.rule
+    here = ranks()
     five = config.validation.crops == "five"
     train_items: Dataset[dict[str, Any]] = Views(setup.train, rule, config.augmentation)
     val_items: Dataset[dict[str, Any]] = Crops(setup.val, rule, five)
-    workers = config.hardware.num_workers
     if config.backbone.cached_views:
         count = config.backbone.cached_views
         views = ViewSets(setup.train, rule, config.augmentation, count, config.seed)
         made_by = {"augmentation": config.augmentation, "views": count, "seed": config.seed}
-        train_items = CachedViews(
-            _cached(setup, run, console, "training", setup.train, views, count, made_by)
-        )
         crops = 5 if five else 1
-        val_items = CachedCrops(
-            _cached(setup, run, console, "validation", setup.val, val_items, crops, {"crops": crops})
+
+        def cached() -> tuple[Any, Any]:
+            return (
+                _cached(setup, run, console, "training", setup.train, views, count, made_by),
+                _cached(setup, run, console, "validation", setup.val, val_items, crops, {"crops": crops}),
+            )
+
+        train_activations, val_activations = in_turn(cached)
+        train_items, val_items = CachedViews(train_activations), CachedCrops(val_activations)
+    draws = EpochSampler(setup.train.weights, config.seed, setup.train.tar_of, config.data.tars_at_once)
+    batches = EpochBatches(
+        draws, config.training.batch_size, here.world, here.rank, config.training.accumulate
+    )
+    if len(setup.val) < here.world:
+        raise ConfigError(
+            f"data.val: {len(setup.val)} photos are too few for {here.world} devices; add some."
         )
-    sampler = EpochSampler(setup.train.weights, config.seed)
-    batch_size = config.training.batch_size
-    common: dict[str, Any] = {
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "pin_memory": torch.cuda.is_available(),
-    }
+    labelled: Dataset[dict[str, Any]] = Labelled(train_items, setup.train, setup.train_classes)
+    if skips := config.data.unreadable_photos == "skip":
+        labelled = WithoutUnreadable(labelled)
     train_loader = DataLoader(
-        Labelled(train_items, setup.train.points(), setup.train_classes),
-        batch_size=batch_size,
-        sampler=sampler,
-        drop_last=len(sampler) >= batch_size,  # a last batch of one photo has no batch statistics
-        **common,
+        labelled,
+        batch_sampler=batches,
+        collate_fn=join_readable if skips else None,
+        **_reading(config),
     )
     val_loader = DataLoader(
-        Labelled(val_items, setup.val.points(), setup.val_classes),
+        Labelled(val_items, setup.val, setup.val_classes),
         batch_size=config.validation.batch_size,
-        **common,
+        sampler=range(here.rank, len(setup.val), here.world),  # type: ignore[arg-type] # no photo twice
+        **_reading(config),
     )
     return train_loader, val_loader
+
+
+def _reading(config: Config) -> dict[str, Any]:
+    """How a loader reads."""
+    settings: dict[str, Any] = {"pin_memory": torch.cuda.is_available()}
+    if workers := config.hardware.num_workers:
+        settings |= {
+            "num_workers": workers,
+            "persistent_workers": True,
+            "prefetch_factor": config.hardware.prefetch,
+            "worker_init_fn": _leave_ctrl_c_to_parent,
+            # Forked processes share the index of photos; others would each get a copy.
+            "multiprocessing_context": "fork" if sys.platform == "linux" else None,
+        }
+    return settings
+
+
+def _leave_ctrl_c_to_parent(_: int) -> None:
+    """The run goes on to the end of its step when it is interrupted, so it still needs photos."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _cached(
@@ -84,7 +124,7 @@ def _cached(
         "precision": config.training.precision,
         **made_by,
     }
-    folder = Path(config.backbone.cache_folder) if config.backbone.cache_folder else run / "cache"
+    folder = cache_folder(config)
     with progress_bar(console, f"Caching {title} views", len(photos)) as advance:
         done = 0
 
@@ -109,18 +149,3 @@ def _cached(
         )
     backbone.cpu()
     return activations
-
-
-def choose_device(config: Config) -> torch.device:
-    """The device of `hardware.accelerator`.
-
-    Raises:
-        ConfigError: This machine has none.
-    """
-    wanted = config.hardware.accelerator
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if wanted == "auto":
-        wanted = next(name for name in ("cuda", "mps", "cpu") if available[name])  # type: ignore[assignment]
-    elif not available[wanted]:
-        raise ConfigError(f"hardware.accelerator: this machine has no {wanted}; use auto.")
-    return torch.device(wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -20,6 +21,8 @@ from train.config import Config, Schedule
 from train.figures import PhotoFigures, figures_of_groups, photo_figures
 from train.labels import Targets, loss_of_levels
 from train.photo_index import PhotoIndex
+from train.priors import log_priors
+from train.ranks import from_all
 from train.stages import CutBackbone
 
 
@@ -71,6 +74,7 @@ class Geolocator(L.LightningModule):
         self._steps_per_epoch = steps_per_epoch
         self._val_photos = val_photos
         self._validated: list[PhotoFigures] = []
+        self._epoch_loss = torch.zeros(2, dtype=torch.float64)
 
     def train(self, mode: bool = True) -> Geolocator:
         """As in torch; the frozen part of the backbone stays in evaluation mode."""
@@ -96,9 +100,12 @@ class Geolocator(L.LightningModule):
 
     def evidence(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """What the heads say of each level before the prior is added."""
-        features = self._cut.tail(self.activations(inputs)).float()
-        features = (features - self.feature_mean) / self.feature_scale
+        features = self.features(inputs)
         return self.network.classify(dropout(features, self._config.head.dropout, self.training))
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Standardised pooled features, float32 (B, D), of inputs as `activations` takes them."""
+        return (self._cut.tail(self.activations(inputs)).float() - self.feature_mean) / self.feature_scale
 
     @torch.no_grad()
     def measure_features(self, inputs: Iterable[Tensor]) -> None:
@@ -128,11 +135,25 @@ class Geolocator(L.LightningModule):
         """Lightning leaves the mode as it finds it."""
         self.train()
 
+    def on_train_epoch_start(self) -> None:
+        """Forget the loss of the epoch before."""
+        self._epoch_loss = torch.zeros_like(self._epoch_loss)
+
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        """The sum of the three levels' cross-entropies."""
-        # Random numbers of its own for each step: so a resumed run repeats what an unbroken one does.
-        seed = np.random.SeedSequence([self._config.seed, self.global_step]).generate_state(1)[0]
+        """The loss of one pass."""
+        # Random numbers of its own for each pass: so a resumed run repeats what an unbroken one does.
+        accumulate = self._config.training.accumulate
+        part = batch_index % accumulate * self.trainer.world_size + self.trainer.global_rank
+        seed = np.random.SeedSequence([self._config.seed, self.global_step, part]).generate_state(1)[0]
         torch.manual_seed(int(seed))
+        loss = self.loss(batch)
+        photos = len(batch["inputs"])
+        self._add_loss(loss.detach(), photos)
+        self.log("step/loss", loss, prog_bar=True, batch_size=photos)
+        return loss
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """The sum of the three levels' cross-entropies of a batch, mixed or not."""
         inputs = batch["inputs"]
         targets = self.targets(batch["point"], batch["classes"])
         if (alpha := self._config.training.mixup_alpha) > 0:
@@ -142,9 +163,29 @@ class Geolocator(L.LightningModule):
             features = self.activations(inputs)
             inputs = share * features + (1 - share) * features[partner]
             targets = tuple(share * part + (1 - share) * part[partner] for part in targets)
-        loss = loss_of_levels(self(inputs), targets)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(inputs))
-        return loss
+        return loss_of_levels(self(inputs), targets)
+
+    def _add_loss(self, loss: Tensor, photos: int) -> None:
+        """Keep the sum over the epoch's photos; Lightning's own mean would forget them when a run resumes."""
+        exact = torch.float32 if loss.device.type == "mps" else torch.float64
+        self._epoch_loss = self._epoch_loss.to(loss.device, exact)
+        self._epoch_loss[0] += loss.to(exact) * photos
+        self._epoch_loss[1] += photos
+
+    def gather_loss(self) -> float:
+        """The mean loss of the epoch's photos so far; the first process then holds the sums of all."""
+        sums = torch.stack([part.cpu().double() for part in from_all(self._epoch_loss.cpu())]).sum(dim=0)
+        self._epoch_loss = sums if self.global_rank == 0 else torch.zeros_like(sums)
+        return float(sums[0] / sums[1])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the epoch's loss so far."""
+        checkpoint["epoch_loss"] = self._epoch_loss.cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up again."""
+        kept = checkpoint.get("epoch_loss", self._epoch_loss)
+        self._epoch_loss = kept if self.global_rank == 0 else torch.zeros_like(kept)
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Measure one batch of photos, each with its V crops."""
@@ -156,14 +197,21 @@ class Geolocator(L.LightningModule):
         self._validated.append(photo_figures(decoded, self._hierarchy, truth, batch["classes"], targets))
 
     def on_validation_epoch_start(self) -> None:
-        """Forget what was measured before."""
+        """Forget what was measured before; all processes measure with the first one's batch statistics."""
         self._validated.clear()
+        if self.trainer.world_size > 1:
+            for value in self.network.backbone.buffers():
+                torch.distributed.broadcast(value, 0)
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures of all photos, of each kind, and of all kinds alike."""
-        figures = PhotoFigures.joined(self._validated)
+        parts = from_all(PhotoFigures.joined(self._validated))
+        # Process r of R has measured every R-th photo from the r-th on.
+        rows = np.concatenate([np.arange(r, len(self._val_photos), len(parts)) for r in range(len(parts))])
+        figures = PhotoFigures.joined(parts)[np.argsort(rows)]
         values = figures_of_groups(figures, self._val_photos.kinds, self._val_photos.kind_of)
         self.log_dict({f"val/{name}": value for name, value in values.items()})
+        self.log("train/loss", self.gather_loss())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Three groups: heads, backbone with weight decay, backbone without (biases and normalisation)."""
@@ -221,13 +269,3 @@ def learning_rate_factor(schedule: Schedule, epoch: float, epochs: int, step_epo
         return 1.0
     done = min(1.0, (epoch - schedule.warmup_epochs) / max(1e-9, epochs - schedule.warmup_epochs))
     return schedule.final_share + (1 - schedule.final_share) * (1 + math.cos(math.pi * done)) / 2
-
-
-def log_priors(hierarchy: Hierarchy, by_photos: bool) -> list[Tensor]:
-    """Logarithm of each cell's share of the partitioning's photos, float32 (cells,) per level; or zeros."""
-    priors = []
-    for level in LEVELS:
-        counts = np.maximum(hierarchy[level].photo_counts.astype(np.float64), 1)
-        share = np.log(counts / counts.sum()) if by_photos else np.zeros(len(counts))
-        priors.append(torch.from_numpy(share.astype(np.float32)))
-    return priors

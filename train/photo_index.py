@@ -1,35 +1,38 @@
-"""What is in WebDataset tars, and where.
+"""Photos in WebDataset tars, and where they were taken; train/tar_index.py says what a tar holds.
 
-A tar holds pairs KEY.jpg (or another photo suffix) and KEY.json. The JSON holds `latitude` and `longitude`
-in degrees and may hold `kind`. Tars are not compressed. Before training all headers and JSON files are read
-once, so that what is wrong with them shows at once; a photo is then read straight from its place in its tar.
+Before training all tars' headers and JSON files are read once, so that what is wrong with them shows at
+once; a photo is then read straight from its place in its tar. An index of millions of photos is a few arrays
+of numbers and a block of text, some 80 bytes a photo, which loader processes share.
 """
 
 from __future__ import annotations
 
-import glob
+import hashlib
 import json
-import math
 import os
-import tarfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geo_model.cells import LEVELS, Hierarchy
 from geo_model.errors import ConfigError
-from geo_model.images import PHOTO_SUFFIXES, read_image
+from geo_model.images import read_image
 from geo_model.sphere import unit_vectors
+from train.assign import assign
 from train.config import Data, Source
+from train.open_tars import OpenTars
+from train.photo_ids import PhotoIds
+from train.tar_index import NOT_SAID, TarIndex, Texts, index_tars
+from train.tar_names import check_gaps, matching_tars
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_MAX_JSON_BYTES = 1 << 20
+_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,37 +42,53 @@ class PhotoIndex:
     Attributes:
         tars: Paths.
         tar_of: int32 (N,), position in `tars`.
-        offsets, sizes: int64 (N,), bytes, of each encoded photo in its tar.
-        keys: Name of each photo in its tar, without suffix.
+        offsets, sizes: int64 and int32 (N,), bytes, of each encoded photo in its tar.
+        keys: Name of each photo in its tar, without suffix; N texts.
         latitudes, longitudes: Degrees, float64 (N,).
         kinds: Names.
         kind_of: int32 (N,), position in `kinds`.
         weights: float64 (N,), draws an epoch of each photo, on average.
+        given_classes: int32 (N, 3), the classes in the JSON files, -1 for none, -2 where they say
+            nothing; None where no JSON file says any.
+        ids: Name of each photo in a table, N texts; None unless they were asked for.
     """
 
     tars: tuple[str, ...]
     tar_of: NDArray[np.int32]
     offsets: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    keys: NDArray[np.str_]
+    sizes: NDArray[np.int32]
+    keys: Sequence[str]
     latitudes: NDArray[np.float64]
     longitudes: NDArray[np.float64]
     kinds: tuple[str, ...]
     kind_of: NDArray[np.int32]
     weights: NDArray[np.float64]
+    given_classes: NDArray[np.int32] | None = None
+    ids: PhotoIds | None = None
+    _files: OpenTars = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_files", OpenTars(self.tars))
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes."""
+        return sum(getattr(getattr(self, entry.name), "nbytes", 0) for entry in fields(self))
 
     def name(self, row: int) -> str:
         """What to call a photo in a message."""
         return f"{self.tars[self.tar_of[row]]}, {self.keys[row]}"
 
     def read(self, row: int) -> bytes:
-        """The encoded photo."""
-        with open(self.tars[self.tar_of[row]], "rb") as file:
-            file.seek(int(self.offsets[row]))
-            return file.read(int(self.sizes[row]))
+        """The encoded photo.
+
+        Raises:
+            PhotoError: Its tar cannot be read any more.
+        """
+        return self._files.read(int(self.tar_of[row]), int(self.offsets[row]), int(self.sizes[row]))
 
     def image(self, row: int, short_side_px: int | None = None) -> Image:
         """The upright RGB photo; see `geo_model.images.read_image`."""
@@ -82,79 +101,143 @@ class PhotoIndex:
 
     def classes(self, hierarchy: Hierarchy) -> NDArray[np.int64]:
         """The class of each photo at each level, coarse first, int64 (N, 3); -1 where no cell holds it."""
-        columns = [hierarchy[level].classes_of(self.latitudes, self.longitudes) for level in LEVELS]
-        return np.stack(columns, axis=1)
+        classes = np.empty((len(self), len(LEVELS)), np.int64)
+        for start in range(0, len(self), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            classes[part] = assign(self.latitudes[part], self.longitudes[part], hierarchy)
+        return classes
 
     @property
     def coordinates(self) -> NDArray[np.float64]:
         """Latitude and longitude of each photo in degrees, (N, 2)."""
         return np.stack([self.latitudes, self.longitudes], axis=1)
 
+    def digest(self) -> str:
+        """A short name for the photos' number and keys, the same wherever their tars lie."""
+        state = hashlib.sha256(f"[{len(self)}, [".encode())
+        for start in range(0, len(self), _AT_ONCE):
+            keys = [str(key) for key in self.keys[start : start + _AT_ONCE]]
+            state.update((", " if start else "").encode() + json.dumps(keys)[1:-1].encode())
+        state.update(b"]]")
+        return state.hexdigest()[:16]
+
     def points(self) -> NDArray[np.float32]:
         """Where each photo was taken, as a unit vector, float32 (N, 3)."""
-        return unit_vectors(self.latitudes, self.longitudes).astype(np.float32)
+        points = np.empty((len(self), 3), np.float32)
+        for start in range(0, len(self), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            points[part] = unit_vectors(self.latitudes[part], self.longitudes[part])
+        return points
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How tars are read.
+
+    Attributes:
+        folder: Where their indices are kept, see train/tar_index.py; None keeps none.
+        processes: How many tars may be read at a time.
+        on_tar: Called with the path of each tar once it was read, for progress.
+        with_ids: Whether the photos' ids are wanted.
+        allow_gaps: Whether numbers may be missing in a row of numbered tars.
+    """
+
+    folder: Path | None = None
+    processes: int = 1
+    on_tar: Callable[[str], None] | None = None
+    with_ids: bool = False
+    allow_gaps: bool = False
 
 
 def index_photos(
     sources: Sequence[Source],
     key: str,
     kind_weights: dict[str, float] | None = None,
-    on_tar: Callable[[str], None] | None = None,
+    reading: Reading = Reading(),
 ) -> PhotoIndex:
-    """Read the headers and JSON files of tars.
+    """Read the headers and JSON files of tars, or what is kept of them.
 
     Args:
         sources: Which tars.
         key: Of `sources` in the configuration, for errors.
         kind_weights: Factors on the sources' weights.
-        on_tar: Called with the path of each tar once it was read, for progress.
+        reading: How.
 
     Raises:
-        ConfigError: No tar matches, or a tar is damaged, compressed or empty, a photo has no JSON or the
-            reverse, or a JSON holds no coordinate.
+        ConfigError: No tar matches, one is missing, or a tar is damaged, compressed or empty, a photo has no
+            JSON or the reverse, or a JSON holds no coordinate.
     """
-    tars: list[str] = []
-    rows: list[tuple[int, int, int, str, float, float, str, float]] = []
+    source_of: dict[str, Source] = {}
     for position, source in enumerate(sources):
-        for path in matching_tars(source, f"{key}.{position}.tars"):
-            if path in tars:
+        named = matching_tars(source, f"{key}.{position}.tars")
+        if not reading.allow_gaps:
+            check_gaps(named, f"{key}.{position}.tars")
+        for path in named:
+            if path in source_of:
                 raise ConfigError(f"{key}.{position}.tars: {path} is named twice; name each tar once.")
-            for offset, size, name, latitude, longitude, kind in _read_tar(path):
-                weight = source.weight * (kind_weights or {}).get(kind or source.kind, 1.0)
-                rows.append((len(tars), offset, size, name, latitude, longitude, kind or source.kind, weight))
-            tars.append(path)
-            if on_tar is not None:
-                on_tar(path)
-    columns = list(zip(*rows, strict=True))
-    kinds = tuple(sorted(set(columns[6])))
+            source_of[path] = source
+    joined = _Joined(reading.with_ids)
+    indices = index_tars(tuple(source_of), reading.folder, reading.processes, reading.on_tar)
+    for tar, source in zip(indices, source_of.values(), strict=True):
+        joined.add(tar, source, kind_weights or {})
     for kind in kind_weights or {}:
-        if kind not in kinds:
+        if kind not in joined.kinds:
             raise ConfigError(
                 f"data.kind_weights.{kind}: no photo of {key} is of this kind; the kinds are "
-                f"{', '.join(kinds)}."
+                f"{', '.join(sorted(joined.kinds))}."
             )
-    return PhotoIndex(
-        tars=tuple(tars),
-        tar_of=np.array(columns[0], np.int32),
-        offsets=np.array(columns[1], np.int64),
-        sizes=np.array(columns[2], np.int64),
-        keys=np.array(columns[3], np.str_),
-        latitudes=np.array(columns[4], np.float64),
-        longitudes=np.array(columns[5], np.float64),
-        kinds=kinds,
-        kind_of=np.array([kinds.index(kind) for kind in columns[6]], np.int32),
-        weights=np.array(columns[7], np.float64),
-    )
+    return joined.index(tuple(source_of))
 
 
-def read_indices(data: Data, on_tar: Callable[[str], None] | None = None) -> tuple[PhotoIndex, PhotoIndex]:
+class _Joined:
+    """The columns of several tars, one after another."""
+
+    def __init__(self, with_ids: bool) -> None:
+        self.kinds: dict[str, int] = {}
+        self._columns: dict[str, list[NDArray[Any]]] = {}
+        self._texts: dict[str, list[Texts]] = {name: [] for name in ("keys", "ids")[: 1 + with_ids]}
+        self._tars = 0
+
+    def add(self, tar: TarIndex, source: Source, kind_weights: dict[str, float]) -> None:
+        """One more tar."""
+        names = [kind or source.kind for kind in tar.kinds]
+        numbers = np.array([self.kinds.setdefault(name, len(self.kinds)) for name in names], np.int32)
+        weights = np.array([source.weight * kind_weights.get(name, 1.0) for name in names])
+        columns = {
+            "tar_of": np.full(len(tar), self._tars, np.int32),
+            "kind_of": numbers[tar.kind_of],
+            "weights": weights[tar.kind_of],
+            **{name: getattr(tar, name) for name in ("offsets", "sizes", "latitudes", "longitudes")},
+            "given_classes": tar.classes,
+        }
+        for name, column in columns.items():
+            self._columns.setdefault(name, []).append(column)
+        for name, texts in self._texts.items():
+            texts.append(getattr(tar, name))
+        self._tars += 1
+
+    def index(self, tars: tuple[str, ...]) -> PhotoIndex:
+        """All of them; empties this."""
+        columns: dict[str, Any] = {}
+        for name in tuple(self._columns):  # one after another, so that not all are there twice
+            columns[name] = np.concatenate(self._columns.pop(name))
+        if (columns["given_classes"] == NOT_SAID).all():
+            columns["given_classes"] = None
+        order = sorted(self.kinds)
+        place = np.array([order.index(kind) for kind in self.kinds], np.int32)
+        columns["kind_of"] = place[columns["kind_of"]]
+        columns |= {name: PhotoIds(*Texts.join(self._texts.pop(name))) for name in tuple(self._texts)}
+        return PhotoIndex(tars=tars, kinds=tuple(order), **columns)
+
+
+def read_indices(data: Data, reading: Reading = Reading()) -> tuple[PhotoIndex, PhotoIndex]:
     """The training and the validation photos.
 
     Raises:
         ConfigError: See `index_photos`; or the two share a tar, or every training photo has weight 0.
     """
-    train = index_photos(data.train, "data.train", data.kind_weights, on_tar)
-    val = index_photos(data.val, "data.val", None, on_tar)
+    train = index_photos(data.train, "data.train", data.kind_weights, reading)
+    val = index_photos(data.val, "data.val", None, reading)
     if shared := sorted(
         {os.path.realpath(tar) for tar in train.tars} & {os.path.realpath(tar) for tar in val.tars}
     ):
@@ -165,81 +248,13 @@ def read_indices(data: Data, on_tar: Callable[[str], None] | None = None) -> tup
 
 
 def count_tars(data: Data) -> int:
-    """How many tars `read_indices` will read."""
-    return sum(len(glob.glob(source.tars)) for source in (*data.train, *data.val))
-
-
-def matching_tars(source: Source, key: str) -> list[str]:
-    """The files that a source names, sorted.
+    """How many tars `read_indices` will read.
 
     Raises:
         ConfigError: There is none.
     """
-    found = sorted(path for path in glob.glob(source.tars, recursive=True) if os.path.isfile(path))
-    if not found:
-        raise ConfigError(
-            f"{key}: no file matches {source.tars!r} (looked from {os.getcwd()}); check the path."
-        )
-    return found
-
-
-def _read_tar(path: str) -> Iterator[tuple[int, int, str, float, float, str]]:
-    """Offset and size in bytes, key, latitude, longitude and kind ("" if none) of each photo of a tar."""
-    photos: dict[str, tuple[int, int]] = {}
-    annotations: dict[str, tuple[float, float, str]] = {}
-    length = os.path.getsize(path)
-    try:
-        with tarfile.open(path, "r:") as archive:
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined] # it would keep millions of them
-                if not member.isreg():
-                    continue
-                if member.offset_data + member.size > length:
-                    raise tarfile.ReadError("unexpected end of data")
-                folder, name = os.path.split(member.name)
-                stem, _, suffix = name.partition(".")  # WebDataset: the key ends at the first dot
-                key = os.path.join(folder, stem)
-                if suffix.lower() == "json":
-                    if key in annotations:
-                        raise ConfigError(f"{path}, {key}: this key occurs twice; keys must differ.")
-                    stream = archive.extractfile(member)
-                    assert stream is not None
-                    annotations[key] = _annotation(f"{path}, {member.name}", stream.read(_MAX_JSON_BYTES))
-                elif PurePosixPath(f"x.{suffix.lower()}").suffix in PHOTO_SUFFIXES:
-                    if key in photos:
-                        raise ConfigError(f"{path}, {key}: this key occurs twice; keys must differ.")
-                    photos[key] = member.offset_data, member.size
-            # tarfile takes a damaged header for the end; at the true end there are zeros or nothing.
-            assert archive.fileobj is not None
-            archive.fileobj.seek(archive.offset)
-            if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                raise tarfile.ReadError("a header is damaged")
-    except (tarfile.TarError, OSError, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(
-            f"{path}: it cannot be read as an uncompressed tar ({reason}); get it again."
-        ) from error
-    if not photos:
-        raise ConfigError(f"{path}: it holds no photo; it needs pairs KEY.jpg and KEY.json.")
-    for here, there, missing in ((photos, annotations, "JSON"), (annotations, photos, "photo")):
-        lone = next((key for key in here if key not in there), None)
-        if lone is not None:
-            raise ConfigError(f"{path}, {lone}: it has no {missing}; each KEY.jpg needs its KEY.json.")
-    for key, (offset, size) in photos.items():
-        yield offset, size, key, *annotations[key]
-
-
-def _annotation(where: str, content: bytes) -> tuple[float, float, str]:
-    try:
-        values = json.loads(content)
-        latitude, longitude = values["latitude"], values["longitude"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{where}: it is not JSON with `latitude` and `longitude` in degrees; mend it."
-        ) from error
-    for name, value, limit in (("latitude", latitude, 90), ("longitude", longitude, 180)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ConfigError(f"{where}: {name} is {value!r}, which is no number; mend it.")
-        if abs(value) > limit:
-            raise ConfigError(f"{where}: {name} {value} is beyond {limit} degrees; are the two swapped?")
-    return float(latitude), float(longitude), str(values.get("kind") or "")
+    return sum(
+        len(matching_tars(source, f"data.{split}.{position}.tars"))
+        for split, sources in (("train", data.train), ("val", data.val))
+        for position, source in enumerate(sources)
+    )

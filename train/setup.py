@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning as L
@@ -16,8 +17,9 @@ from geo_model.errors import ConfigError, ModelFolderError, PartitioningError
 from geo_model.network import GeoNetwork
 from train.config import Config, digest
 from train.features import weights_digest
-from train.figures import BALANCED, FIGURES
-from train.photo_index import PhotoIndex, read_indices
+from train.figures import BALANCED, FIGURES, SCORES
+from train.given_labels import check_said_classes, check_table
+from train.photo_index import PhotoIndex, Reading, read_indices
 from train.pretrained import load_pretrained
 from train.stages import CutBackbone
 
@@ -51,11 +53,25 @@ class Setup:
         values = self.config.to_mapping()
         for key in ("name", "description", "run_folder", "hardware", "calibration"):
             del values[key]
-        del values["backbone"]["cache_folder"]
+        for section, key in CHANGES_NOTHING:
+            del values[section][key]
         values["cells"] = [digest([level.value, *self.hierarchy[level].tokens]) for level in LEVELS]
-        values["photos"] = [digest([len(p), p.keys.tolist()]) for p in (self.train, self.val)]
+        values["photos"] = [photos.digest() for photos in (self.train, self.val)]
         values["initial_weights"] = weights_digest(self.network.backbone)
         return values
+
+
+CHANGES_NOTHING = (
+    ("backbone", "cache_folder"),
+    ("data", "labels"),
+    ("data", "gaps"),
+    ("data", "unreadable_photos"),
+    ("training", "checkpoint_minutes"),
+    ("training", "checkpoint_steps"),
+)
+"""Keys that may change when a run is resumed, besides whole sections."""
+
+_MOST_READERS = 16
 
 
 def prepare(config: Config, on_tar: Callable[[str], None] | None = None) -> Setup:
@@ -69,9 +85,22 @@ def prepare(config: Config, on_tar: Callable[[str], None] | None = None) -> Setu
         ConfigError: Something that the configuration names is missing, damaged or does not fit the rest.
     """
     hierarchy = read_hierarchy(config)
-    train, val = read_indices(config.data, on_tar)
-    _check_kinds(config, val)
+    reading = Reading(
+        folder=cache_folder(config) / "tars",
+        processes=min(_MOST_READERS, _processors()),
+        on_tar=on_tar,
+        with_ids=config.data.labels is not None,
+        allow_gaps=config.data.gaps == "allow",
+    )
+    train, val = read_indices(config.data, reading)
+    _check_kinds(config, train, val)
     train_classes, val_classes = train.classes(hierarchy), val.classes(hierarchy)
+    for photos, classes in ((train, train_classes), (val, val_classes)):
+        check_said_classes(photos, classes, hierarchy)
+    if config.data.labels is not None:
+        check_table(config.data.labels, ((train, train_classes), (val, val_classes)), hierarchy)
+    # Hundreds of megabytes for millions of photos, and not needed any more.
+    train, val = (replace(photos, given_classes=None, ids=None) for photos in (train, val))
     if config.labels.kind == "hard":
         for column, level in enumerate(LEVELS):
             if not (train_classes[train.weights > 0, column] >= 0).any():
@@ -90,6 +119,16 @@ def prepare(config: Config, on_tar: Callable[[str], None] | None = None) -> Setu
         network.backbone, config.backbone.trainable, config.backbone.freeze_batch_norm, rule.crop_px
     )
     return Setup(config, hierarchy, train, val, train_classes, val_classes, rule, network, cut)
+
+
+def cache_folder(config: Config) -> Path:
+    """Where to keep what takes long to compute."""
+    return Path(config.backbone.cache_folder or Path(config.run_folder) / "cache")
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_hierarchy(config: Config) -> Hierarchy:
@@ -131,13 +170,23 @@ def crop_rule(config: Config, network: GeoNetwork) -> CropRule:
     )
 
 
-def _check_kinds(config: Config, val: PhotoIndex) -> None:
+def _check_kinds(config: Config, train: PhotoIndex, val: PhotoIndex) -> None:
     group, _, figure = config.validation.monitor.rpartition("/")
     if figure not in FIGURES or (group and group not in (BALANCED, *val.kinds)):
         raise ConfigError(
             f"validation.monitor: {config.validation.monitor!r} is not measured; allowed: "
             f"{', '.join(FIGURES)}, also after {', '.join(f'{name}/' for name in (BALANCED, *val.kinds))}."
         )
+    if (away := config.calibration.away) is not None:
+        for position, kind in enumerate(away.kinds):
+            for split, counts in (("training", train.kind_counts()), ("validation", val.kind_counts())):
+                if kind not in counts:
+                    raise ConfigError(
+                        f"calibration.away.kinds.{position}: no {split} photo is of kind {kind!r}; the "
+                        f"kinds are {', '.join(counts)}."
+                    )
+        if not set(train.kind_counts()) - set(away.kinds):
+            raise ConfigError("calibration.away.kinds: these are all kinds; leave one out, or the key.")
     shares = config.calibration.kind_shares
     for kind in shares:
         if kind not in val.kinds:
@@ -148,10 +197,7 @@ def _check_kinds(config: Config, val: PhotoIndex) -> None:
     if shares and sum(shares.values()) <= 0:
         raise ConfigError("calibration.kind_shares: all shares are 0; give one kind a share above 0.")
     for metric in config.calibration.metrics:
-        if (metric not in ("nll", "geoscore") and metric not in FIGURES) or metric.startswith(
-            ("nll_", "loss", "med")
-        ):
+        if metric not in ("nll", *SCORES):
             raise ConfigError(
-                f"calibration.metrics: {metric!r} is unknown; allowed: nll, geoscore, "
-                f"{', '.join(name for name in FIGURES if name.startswith('accuracy'))}."
+                f"calibration.metrics: {metric!r} is unknown; allowed: nll, {', '.join(SCORES)}."
             )

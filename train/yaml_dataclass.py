@@ -96,6 +96,8 @@ def _convert(hint: Any, value: object, file: str, key: str, entry: Field[Any] | 
         return _convert(options[0], value, file, key, entry)
     if origin is typing.Literal:
         wanted = "none" if value is None and "none" in arguments else value
+        if type(value) is int and str(value) in arguments:  # "32" without its quotes
+            wanted = str(value)
         if wanted not in arguments or isinstance(wanted, bool):
             raise ConfigError(f"{_at(file, key)}: {value!r} is not one of: {', '.join(map(str, arguments))}.")
         return wanted

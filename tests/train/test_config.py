@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from geo_model.errors import ConfigError
-from train.config import Trainable, digest, read_config
+from train.config import Devices, Trainable, digest, read_config
+from train.module import learning_rate_factor
 
 CONFIGS = Path(__file__).resolve().parents[2] / "train" / "configs"
 
@@ -31,6 +32,42 @@ def test_there_is_a_configuration_of_the_bundled_model():
     assert (CONFIGS / "street_travel_lite2.yaml").is_file()
 
 
+def test_the_papers_recipe_is_the_papers():
+    config = read_config(CONFIGS / "base_m.yaml")
+    assert config.backbone.name.startswith("resnet50")
+    assert (config.backbone.weights, config.backbone.trainable.mode) == ("timm", "all")
+    optimiser = config.optimiser
+    assert (optimiser.name, optimiser.momentum) == ("sgd", 0.9)
+    assert optimiser.lr_heads == optimiser.lr_backbone == 0.01
+    assert optimiser.weight_decay == optimiser.weight_decay_backbone == 1e-4
+    assert (config.training.epochs, config.training.batch_size) == (15, 128)
+    assert (config.training.precision, config.labels.kind) == ("16-mixed", "hard")
+    assert (config.augmentation.scale, config.augmentation.flip) == ((0.66, 1.0), 0.5)
+    assert (config.input.resize_short_px, config.input.crop_px) == (256, 224)
+    rates = [0.01 * learning_rate_factor(config.schedule, epoch, 15, 0.01) for epoch in range(15)]
+    assert rates == pytest.approx([0.01] * 4 + [0.005] * 4 + [0.0025] * 4 + [0.00125, 0.000625, 0.0003125])
+
+
+@pytest.mark.parametrize("name", ["base_m", "base_m_modern"])
+def test_the_large_configurations_name_networks_that_there_are(name):
+    import timm
+
+    config = read_config(CONFIGS / f"{name}.yaml")
+    assert timm.get_pretrained_cfg(config.backbone.name).hf_hub_id
+    assert config.data.unreadable_photos == "skip"
+    assert config.training.checkpoint_minutes > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"), [("auto", Devices()), ("2", Devices(2)), ("[0, 3]", Devices(None, (0, 3)))]
+)
+def test_devices_are_all_or_so_many_or_those(write_config, text, devices):
+    config = read_config(write_config(), [f"hardware.devices={text}", "training.precision=32"])
+    assert config.hardware.devices == devices
+    assert yaml.safe_load(text) == config.hardware.devices.to_yaml()
+    assert config.training.precision == "32"
+
+
 def test_what_is_written_reads_back_the_same(write_config, tmp_path):
     config = read_config(
         write_config(
@@ -55,6 +92,11 @@ def test_what_is_written_reads_back_the_same(write_config, tmp_path):
         ("optimiser.lr", 0.1, "optimiser.lr: there is no such key; .*lr_heads, lr_backbone"),
         ("optimiser.name", "adam", "optimiser.name: 'adam' is not one of: adamw, sgd"),
         ("optimiser.lr_heads", -1, "optimiser.lr_heads: -1 is out of range; it must be above 0"),
+        ("hardware.devices", 0, r"hardware\.devices: 0 is not one of: auto, how many \(1 or more\), a list"),
+        ("hardware.devices", [0, 0], r"hardware\.devices: \[0, 0\] is not one of"),
+        ("hardware.devices", "two", r"hardware\.devices: 'two' is not one of"),
+        ("training.accumulate", 0, "training.accumulate: 0 is out of range; it must be at least 1"),
+        ("data.gaps", "maybe", "data.gaps: 'maybe' is not one of: refuse, allow"),
         ("optimiser.lr_heads", "fast", "optimiser.lr_heads: 'fast' is not a number"),
         ("optimiser.lr_heads", float("nan"), "optimiser.lr_heads: nan is not a number"),
         ("optimiser.lr_heads", float("inf"), "optimiser.lr_heads: inf is not a number"),

@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from geo_model.errors import ConfigError, PhotoError
+from train.checkpoints import within_epoch
 from train.cli import app
 from train.config import read_config
 from train.fit import fit
@@ -102,7 +103,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
         assert a.keys() == b.keys()
         for key in a:
             assert torch.equal(a[key], b[key]), key
-    drop = ("seconds",)
+    drop = ("seconds", "photos_per_second")
     assert [{k: v for k, v in row.items() if k not in drop} for row in rows(whole)] == [
         {k: v for k, v in row.items() if k not in drop} for row in rows(broken)
     ]
@@ -265,5 +266,81 @@ def test_an_interrupted_run_says_how_to_go_on(write_config, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     result = CliRunner().invoke(app, ["fit", str(config)])
     assert result.exit_code == 130
-    assert "The same command goes on from the last whole epoch." in result.output
+    assert "The same command goes on from the last checkpoint." in result.output
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_saves_the_step_at_hand_and_a_second_one_does_not_wait(write_config, monkeypatch, tmp_path):
+    config = write_config(training={"epochs": 2, "batch_size": 12, "checkpoint_minutes": 0})
+    step, presses = Geolocator.training_step, []
+
+    def press(self, batch, batch_index):
+        if (self.current_epoch, batch_index) in presses:
+            presses.remove((self.current_epoch, batch_index))
+            signal.raise_signal(signal.SIGINT)
+        return step(self, batch, batch_index)
+
+    monkeypatch.setattr(Geolocator, "training_step", press)
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    presses = [(0, 1)]
+    result = CliRunner().invoke(app, ["fit", str(config)])
+    assert result.exit_code == 130
+    assert "Stopping once the work so far is saved" in result.output
+    assert within_epoch(last) == (0, 2)
+    presses = [(0, 2), (1, 0)]  # the first at the end of an epoch, which is finished and saved
+    result = CliRunner().invoke(app, ["fit", str(config)])
+    assert result.exit_code == 130
+    assert "Resuming after epoch 0 and step 2." in result.output
+    assert within_epoch(last) == (1, 0)
+    presses = [(1, 0), (1, 0)]
+    before = last.read_bytes()
+    monkeypatch.setattr(
+        Geolocator, "training_step", lambda *given: signal.raise_signal(signal.SIGINT) or press(*given)
+    )
+    assert CliRunner().invoke(app, ["fit", str(config)]).exit_code == 130
+    assert last.read_bytes() == before
+    assert len(rows(tmp_path / "run")) == 1
+
+
+def test_unreadable_photos_are_skipped_and_listed_if_that_is_wanted(
+    write_config, tmp_path, tiny_data, monkeypatch
+):
+    whole = (tiny_data / "train-0.tar").read_bytes()
+    with tarfile.open(tiny_data / "train-0.tar") as tar:
+        photo = tar.getmember("summer-palace-2.jpg")
+    damaged = bytearray(whole)
+    damaged[photo.offset_data : photo.offset_data + 20] = bytes(20)
+    (tmp_path / "damaged.tar").write_bytes(damaged)
+    config = write_config(hardware={"accelerator": "cpu", "num_workers": 1})
+    train = f"data.train.0.tars={tmp_path / 'damaged.tar'}"
+    folder, screen = run(config, train, "data.unreadable_photos=skip")
+    assert "1 photos cannot be read and were left out" in screen
+    (line,) = (folder / "unreadable_photos.txt").read_text().splitlines()
+    assert "damaged.tar, summer-palace-2: this is not a photo" in line
+    with pytest.raises(PhotoError, match="summer-palace-2: "):
+        run(config, train, "run_folder=" + str(tmp_path / "stops"))
+    monkeypatch.setattr("train.unreadable._FEW", 0)
+    with pytest.raises(ConfigError, match=r"1 of the first \d+ photos of an epoch"):
+        run(config, train, "data.unreadable_photos=skip", "run_folder=" + str(tmp_path / "many"))
+
+
+def test_a_run_whose_tars_are_gone_is_not_resumed_and_older_runs_are(write_config, tmp_path, tiny_data):
+    for name in ("train-0.tar", "train-1.tar"):
+        (tmp_path / name).write_bytes((tiny_data / name).read_bytes())
+    config = write_config(training={"epochs": 1, "batch_size": 12})
+    train = f"data.train.0.tars={tmp_path}/train-*.tar"
+    folder, _ = run(config, train)
+    (tmp_path / "train-1.tar").unlink()
+    with pytest.raises(ConfigError, match=r"data\.train: 1 tars are missing .*, the first is .*train-1\.tar"):
+        run(config, train)
+    (tmp_path / "train-1.tar").write_bytes((tiny_data / "train-1.tar").read_bytes())
+
+    record = folder / "run.json"
+    facts = json.loads(record.read_text())
+    for section, key in (("training", "accumulate"), ("data", "tars_at_once"), ("head", "dropout")):
+        del facts["identity"][section][key]  # as a version would write it that did not know these keys
+    record.write_text(json.dumps(facts))
+    run(config, train, "training.checkpoint_minutes=1")
+    record.write_text(json.dumps(facts))
+    with pytest.raises(ConfigError, match=r"differs in training\.accumulate"):
+        run(config, train, "training.accumulate=2")
