@@ -187,7 +187,7 @@ def import_shards_command(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help='JSON of classes by id, {"45/77/3228511372.jpg": [coarse, middle, fine], ...}.',
+            help="JSON object of the classes by photo id, three each, as the earlier tool wrote it.",
             show_default="none",
         ),
     ] = None,

@@ -2,7 +2,7 @@
 
 A shard becomes a tar of the same number, `shard_17.msg` becomes `00017.tar`, with a pair of files a photo:
 
-    KEY.jpg     the photo as it was; a larger one than `SHORT_SIDE_PX` is reduced to that
+    KEY.jpg     the photo as it was; one with a short side above 320 pixels is reduced to that
     KEY.json    {"latitude": degrees, "longitude": degrees, "id": text} and "classes": [coarse, middle, fine]
                 where a label mapping gives them
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -28,17 +27,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geo_model.errors import GeoModelError, PhotoError, TableError
+from geo_model.errors import GeoModelError, TableError
 from geo_model.files import replaced_when_written
-from geo_model.images import read_image
 from train.journal import Journal
+from train.jpeg_to_keep import DAMAGED, jpeg_to_keep
 from train.label_mapping import NOT_GIVEN
 from train.msgpack_shards import BrokenShardError, Record, Shard, read_shard
 from train.photo_ids import PhotoIds
 from train.photo_tar import PhotoTar
 from train.tables import CoordinateTable
-
-SHORT_SIDE_PX = 320
 
 REPORT_COLUMNS = ("shard", "position", "id", "reason")
 """The columns of the report."""
@@ -46,14 +43,11 @@ REPORT_COLUMNS = ("shard", "position", "id", "reason")
 JOURNAL = "import.journal"
 REPORT = "import-report.csv"
 
-NOT_JPEG = "not a JPEG"
-DAMAGED = "a JPEG that cannot be decoded"
 NOT_IN_TABLE = "not in the table"
 REPEATED = "imported already from another record"
 BROKEN = "the rest of the shard cannot be read"
 UNREADABLE = "the shard cannot be read"
 
-_JPEG_QUALITY = 95
 _AHEAD = 4  # photos that wait for each worker
 _LONGEST_ID = 200
 
@@ -261,7 +255,7 @@ class _Import:
         waiting: deque[tuple[Record, int, Future[bytes | str]]] = deque()
         while True:
             while len(waiting) < self._ahead and (found := next(records, None)) is not None:
-                waiting.append((*found, self._pool.submit(_jpeg, found[0].image or b"")))
+                waiting.append((*found, self._pool.submit(jpeg_to_keep, found[0].image or b"")))
             if not waiting:
                 return
             record, row, future = waiting.popleft()
@@ -317,23 +311,6 @@ def _tell(progress: Progress, before: int, total: int, byte: int) -> None:
 
 class _UnreadableError(Exception):
     """A shard cannot be read, for a reason that does not lie in what it holds."""
-
-
-def _jpeg(data: bytes) -> bytes | str:
-    """In a thread: the photo to keep, or what is wrong with it."""
-    if not data.startswith(b"\xff\xd8\xff"):
-        return NOT_JPEG
-    try:
-        image = read_image(data, name="photo", short_side_px=SHORT_SIDE_PX)
-    except PhotoError as error:
-        return f"{DAMAGED}: {str(error).removeprefix('photo: ')}"
-    short = min(image.size)
-    if short <= SHORT_SIDE_PX:
-        return data
-    width, height = (max(round(side * SHORT_SIDE_PX / short), SHORT_SIDE_PX) for side in image.size)
-    reduced = io.BytesIO()
-    image.resize((width, height)).save(reduced, "JPEG", quality=_JPEG_QUALITY)
-    return reduced.getvalue()
 
 
 def _kind(reason: str) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_model.errors import TableError
+from train.csv_records import BrokenRecord, read_records
 from train.photo_ids import PhotoIds
 
 ID_NAMES = ("IMG_ID", "id")
@@ -160,9 +161,10 @@ def scan_table(
             text = _text(path, raw)
             columns, header_lines = _read_header(path, text)
             id_at, latitude_at, longitude_at = columns.id, columns.latitude, columns.longitude
-            for line, row in _rows(text, header_lines, len(columns.header), rewind=on_defect is not None):
+            rewind = on_defect is not None
+            for line, row in read_records(text, header_lines, len(columns.header), rewind=rewind):
                 try:
-                    if isinstance(row, Defect):
+                    if isinstance(row, BrokenRecord):
                         raise ValueError
                     latitude_text, longitude_text = row[latitude_at], row[longitude_at]
                     latitude, longitude = float(latitude_text), float(longitude_text)
@@ -178,7 +180,7 @@ def scan_table(
                         block += photo_id
                         ends.append(len(block))
                 except ValueError:
-                    defect = row if isinstance(row, Defect) else _defect(line, row, columns)
+                    defect = _defect(line, row, columns)
                     if on_defect is None:
                         stopped_at = defect
                         break
@@ -211,67 +213,6 @@ def _text(path: str | os.PathLike[str], raw: io.BufferedReader) -> TextIO:
     if raw.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise TableError(f"{path} is UTF-16, not UTF-8 text; save it as a UTF-8 CSV")
     return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-class _Lines(Iterator[str]):
-    """Lines of text; can go back to the second line of the record that was read last."""
-
-    def __init__(self, text: TextIO) -> None:
-        self._text = text
-        self._record: list[str] = []
-        self._again: list[str] = []  # the next line last
-
-    def __next__(self) -> str:
-        line = self._again.pop() if self._again else next(self._text)
-        self._record.append(line)
-        return line
-
-    def end_record(self) -> None:
-        self._record.clear()
-
-    def go_back(self) -> int:
-        """Returns by how many lines."""
-        lines = self._record[1:]
-        self._again += reversed(lines)
-        return len(lines)
-
-
-def _rows(
-    text: TextIO, lines_before: int, width: int, *, rewind: bool
-) -> Iterator[tuple[int, list[str] | Defect]]:
-    """The line at which each record begins, and its fields or what is wrong with it; no empty lines.
-
-    With `rewind`, reading goes on in the line below a defect: a stray quote would take many lines with it.
-    """
-    lines = _Lines(text) if rewind else None
-    reader = csv.reader(lines or text, strict=True)
-    line = lines_before
-    went_back = 0
-    while True:
-        start = line + 1
-        row: list[str] | Defect
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            row = Defect(start, "", "line that is not CSV", f"not readable as CSV ({error}); mend its quotes")
-        else:
-            if len(row) != width and row:
-                row = Defect(
-                    start,
-                    "",
-                    "wrong number of fields",
-                    f"{len(row)} fields where the header has {width}; a text with a comma in it must stand "
-                    "in quotes",
-                )
-        if lines:
-            if isinstance(row, Defect):
-                went_back += lines.go_back()
-            lines.end_record()
-        line = lines_before + reader.line_num - went_back
-        if row:
-            yield start, row
 
 
 @dataclass(frozen=True)
@@ -327,8 +268,10 @@ def _find_columns(path: str | os.PathLike[str], header: list[str]) -> _Columns:
     )
 
 
-def _defect(line: int, row: list[str], columns: _Columns) -> Defect:
-    """What is wrong with a record of the right width that cannot be used."""
+def _defect(line: int, row: list[str] | BrokenRecord, columns: _Columns) -> Defect:
+    """What is wrong with a record that cannot be used."""
+    if isinstance(row, BrokenRecord):
+        return Defect(line, "", row.kind, row.reason)
     for position, limit, axis in ((columns.latitude, 90, "latitude"), (columns.longitude, 180, "longitude")):
         text, name = row[position], columns.header[position]
         try:
