@@ -126,8 +126,9 @@ def _print(report: DownloadReport) -> None:
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
     if report.missing:
         console.print(reason_table(report))
-    repeated = f", {report.repeated:,} rows repeat an address" if report.repeated else ""
+    tars = f"tars 00000 to {report.tars - 1:05}" if report.tars else "no tar"
+    repeated = f", rows that repeat an address: {report.repeated:,}" if report.repeated else ""
     console.print(
-        f"{report.out}: {report.photos:,} of {report.rows:,} photos in {report.tars:,} tars; "
-        f"{report.failed:,} are missing ({report.failed_share:.2%}){repeated}; see {report.missing_csv.name}."
+        f"{report.out}: {report.photos:,} of {report.rows:,} photos, {tars}; missing: {report.failed:,} "
+        f"({report.failed_share:.2%}){repeated}, see {report.missing_csv.name}."
     )

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from geo_model.errors import GeoModelError
+from train.download_fetch import check_reachable
 from train.download_plan import Plan, check_plan, make_plan, plan_round, read_plan, rounds, unfinished
 from train.download_reasons import is_passing
 from train.download_report import DownloadReport, count_reasons, to_ask_again, write_report
@@ -111,7 +112,13 @@ def download(
         with locked(work_folder / "lock"):
             folder = work_folder / "plan"
             plan = _plan(table, out, folder, base_url, shard_size, console)
-            _run_rounds(_Rounds(folder, work, run, console), plan, retries, back_off_s, confirm)
+            all_rounds = _Rounds(folder, work, run, console)
+            if left := all_rounds.left():
+                if confirm:
+                    confirm(plan, left)
+                if distributor == "multiprocessing":  # a cluster may reach what this machine does not
+                    check_reachable(plan.hosts[0][0], timeout_s)
+                _run_rounds(all_rounds, plan.shard_size, retries, back_off_s)
             close_gaps(out)
             return write_report(out, folder, plan)
     except BlockingIOError:
@@ -203,17 +210,9 @@ class _Rounds:
             self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _run_rounds(
-    all_rounds: _Rounds,
-    plan: Plan,
-    retries: int,
-    back_off_s: float,
-    confirm: Callable[[Plan, int], None] | None,
-) -> None:
+def _run_rounds(all_rounds: _Rounds, shard_size: int, retries: int, back_off_s: float) -> None:
     """Finish the round that is under way, and have as many more as are allowed and needed."""
     folder = all_rounds.folder
-    if confirm and (left := all_rounds.left()):
-        confirm(plan, left)
     for ran in range(retries + 1):
         if not unfinished(folder):
             if not all_rounds.left():
@@ -221,5 +220,5 @@ def _run_rounds(
             if ran:
                 wait_s = min(back_off_s * 2 ** (ran - 1), LONGEST_WAIT_S)
                 all_rounds.wait(wait_s * random.uniform(1.0, 1.2))
-            plan_round(folder, to_ask_again(rounds(folder)[-1]), plan.shard_size)
+            plan_round(folder, to_ask_again(rounds(folder)[-1]), shard_size)
         all_rounds.finish()

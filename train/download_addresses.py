@@ -33,7 +33,7 @@ def clean_address(text: str) -> str | None:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         return None
-    return address if usable and "%" not in parts.netloc else None
+    return address if usable and not {"%", "@"} & set(parts.netloc) else None
 
 
 def address_column(table: Path, base_url: str | None) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import email.utils
 import io
 import random
+import socket
 import threading
 import time
 import urllib.error
@@ -25,6 +26,7 @@ from http.client import HTTPMessage, HTTPResponse
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
+from geo_model.errors import GeoModelError
 from geo_model.photo_files import Limits
 from train.download_reasons import (
     CUT,
@@ -180,6 +182,29 @@ class _Pause:
         self.failures = 0
         self.pauses = 0
         self.until = 0.0
+
+
+def check_reachable(host: str, timeout_s: float) -> None:
+    """Find out before long work whether a host can be connected to; nothing is fetched.
+
+    Args:
+        host: Such as `https://example.org`.
+        timeout_s: Longest wait, seconds.
+
+    Raises:
+        GeoModelError: It cannot.
+    """
+    if urllib.request.getproxies():  # it is the proxy's part to connect
+        return
+    parts = urlsplit(host)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout_s).close()
+    except OSError as error:
+        reason = (error.strerror or str(error) or type(error).__name__).lower()
+        raise GeoModelError(
+            f"{host} cannot be connected to ({reason}); check the address and the network"
+        ) from None
 
 
 def retry_after_s(value: str | None) -> float | None:

@@ -56,7 +56,7 @@ class Plan:
         base_url: Where hashes are looked up; None where the table has addresses.
         shard_size: Most photos of a tar.
         rows: Of the table.
-        hosts: Those asked for the most photos, with how many.
+        hosts: Those asked for the most photos, such as `https://example.org`, with how many.
         host_count: How many hosts there are in all.
     """
 
@@ -135,7 +135,7 @@ def make_plan(
             if address is None or row in repeated:
                 left_out.append((photo_id, address or text, REPEATED if address else NO_ADDRESS))
                 continue
-            hosts[urlsplit(address).netloc] += 1
+            hosts["{0.scheme}://{0.netloc}".format(urlsplit(address))] += 1
             rows.append((photo_id, float(latitude), float(longitude), address))
             if len(rows) == shard_size:
                 yield _addresses(rows)

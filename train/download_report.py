@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geo_model.errors import GeoModelError
 from geo_model.files import replaced_when_written
 from train.download_plan import LEFT_OUT, Plan, records, rounds
 from train.download_reasons import REPEATED, is_passing
@@ -67,7 +68,7 @@ def write_report(out: Path, folder: Path, plan: Plan) -> DownloadReport:
         plan: The plan.
 
     Raises:
-        GeoModelError: The list cannot be written.
+        GeoModelError: The list cannot be written, or tars are gone that were there.
     """
     counts: Counter[str] = Counter()
     with replaced_when_written(out / MISSING_CSV) as file:
@@ -76,12 +77,18 @@ def write_report(out: Path, folder: Path, plan: Plan) -> DownloadReport:
         for photo_id, address, reason in _missing(folder):
             counts[reason] += 1
             writer.writerow((photo_id, address, reason))
+    tars = sum(1 for _ in out.glob("*.tar"))
+    made = sum(1 for part in rounds(folder) for path in records(part) if "" in _reasons(path))
+    if tars < made:
+        raise GeoModelError(
+            f"{out}: {made - tars:,} of its {made:,} tars are gone; put them back, or give another folder"
+        )
     repeated = counts.pop(REPEATED, 0)
     return DownloadReport(
         out=out,
         rows=plan.rows,
         photos=plan.rows - repeated - counts.total(),
-        tars=sum(1 for _ in out.glob("*.tar")),
+        tars=tars,
         repeated=repeated,
         missing=dict(counts.most_common()),
         missing_csv=out / MISSING_CSV,
@@ -90,11 +97,9 @@ def write_report(out: Path, folder: Path, plan: Plan) -> DownloadReport:
 
 def count_reasons(round_folder: Path) -> Counter[str]:
     """How many photos of a round are missing for which reason; the empty one counts those that came."""
-    import pyarrow.parquet
-
     counts: Counter[str] = Counter()
     for path in records(round_folder):
-        counts.update(pyarrow.parquet.read_table(path, columns=["reason"]).column("reason").to_pylist())
+        counts.update(_reasons(path))
     return counts
 
 
@@ -136,6 +141,13 @@ def _missing(folder: Path) -> Iterator[tuple[str, str, str]]:
             for row in _rows(pyarrow.parquet.read_table(path, columns=["id", "url", "reason"])):
                 if row[2] and not (asked_again and is_passing(row[2])):
                     yield row
+
+
+def _reasons(path: Path) -> list[str]:
+    """Of the photos of a shard; empty for those that came."""
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(path, columns=["reason"]).column("reason").to_pylist()
 
 
 def _rows(table: pyarrow.Table) -> Iterator[tuple[str, str, str]]:

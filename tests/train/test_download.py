@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -194,6 +195,10 @@ def test_from_a_misbehaving_server_to_tars(photos, tmp_path):
         assert server.requests == asked
         assert list((out / ".download" / "work").iterdir()) == []
 
+        (out / "00000.tar").unlink()
+        with pytest.raises(GeoModelError, match=f"1 of its {report.tars} tars are gone"):
+            download(table, out, **options)
+
 
 def answers_kept(out):
     """Answers that are safe on disk: in the spools of shards under way, and in records."""
@@ -262,7 +267,7 @@ def test_ended_at_any_moment_it_goes_on_and_fetches_nothing_twice(photos, tmp_pa
         server.allow(None)
         done = run(*arguments)
         assert (done.returncode, done.stdout.count("\n")) == (0, 4), done
-        assert "57 of 60 photos in 5 tars; 3 are missing (5.00%)" in done.stdout
+        assert "57 of 60 photos, tars 00000 to 00004; missing: 3 (5.00%), see missing.csv." in done.stdout
         assert server.served == {path_of(row): 1 for row in rows if row not in (0, 30, 59)}
         assert all(server.requests[path_of(row)] == 1 for row in (0, 30, 59)), "404 is an answer, too"
         assert 60 <= server.total <= 60 + on_the_way
@@ -303,10 +308,9 @@ def test_the_command_names_the_host_and_fails_when_much_is_missing(photos, tmp_p
     out = tmp_path / "out"
     with serving(photos, {path_of(row): ["404"] for row in range(2)}) as server:
         asked = run(table, out, server)
-        host = server.address.removeprefix("http://")
         assert (asked.returncode, asked.stdout) == (1, "")
         assert asked.stderr == (
-            f"Error: 20 photos would be fetched from {host} (20); say --yes if that is meant\n"
+            f"Error: 20 photos would be fetched from {server.address} (20); say --yes if that is meant\n"
         )
         assert server.total == 0
 
@@ -316,7 +320,7 @@ def test_the_command_names_the_host_and_fails_when_much_is_missing(photos, tmp_p
             "Missing because      Photos    Share",
             "────────────────────────────────────",
             "HTTP 404 Not Found        2   10.00%",
-            f"{out}: 18 of 20 photos in 1 tars; 2 are missing (10.00%); see missing.csv.",
+            f"{out}: 18 of 20 photos, tars 00000 to 00000; missing: 2 (10.00%), see missing.csv.",
         ]
         assert done.stderr.splitlines() == [
             "Round 1: 18 photos came, 2 will not, 0 may come later.",
@@ -339,6 +343,15 @@ def test_a_folder_with_other_tars_is_left_alone(tmp_path):
     with pytest.raises(GeoModelError, match=r"holds tars already, such as 00000.tar"):
         download(table, tmp_path, base_url="http://127.0.0.1:9")
     assert (tmp_path / "00000.tar").read_bytes() == b"mine"
+
+
+def test_a_host_that_cannot_be_reached_is_said_at_once(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    table = write_table(tmp_path / "photos.csv", range(3))
+    with pytest.raises(GeoModelError, match=rf"{address} cannot be connected to \(connection refused\)"):
+        download(table, tmp_path / "out", base_url=address)
 
 
 def test_two_downloads_in_one_folder(tmp_path):
@@ -378,6 +391,6 @@ def test_on_spark(photos, tmp_path):
             env={**os.environ, "SPARK_CONF_DIR": str(tmp_path)},
         )
         assert done.returncode == 0, done.stderr
-        assert "23 of 24 photos in 5 tars; 1 are missing (4.17%)" in done.stdout
+        assert "23 of 24 photos, tars 00000 to 00004; missing: 1 (4.17%), see missing.csv." in done.stdout
         check_tars(out, [row for row in range(24) if row != 6])
         assert server.requests == {path_of(row): 2 if row == 5 else 1 for row in range(24)}

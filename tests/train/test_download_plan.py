@@ -26,6 +26,7 @@ HASH = hashlib.md5(b"a photo").hexdigest()
         (" https://a:8080/b.jpg?c=d&e=%20f#g ", "https://a:8080/b.jpg?c=d&e=%20f#g"),
         ("http://127.0.0.1:80/ä b\n.jpg", "http://127.0.0.1:80/%C3%A4%20b%0A.jpg"),
         ("http://[::1]/b.jpg", "http://[::1]/b.jpg"),
+        ("http://me:secret@a/b.jpg", None),
         *[(junk, None) for junk in ("", "b.jpg", "//a/b.jpg", "file:///etc/passwd", "ftp://a/b.jpg")],
         *[(junk, None) for junk in ("data:image/jpeg;base64,AA", "http://", "http:///b.jpg", "javascript:x")],
         *[
@@ -82,7 +83,7 @@ def test_a_table_becomes_shards(write, tmp_path):
     )
     folder = tmp_path / "plan"
     plan = make_plan(table, folder, None, shard_size=2)
-    assert (plan.rows, plan.host_count, plan.hosts) == (6, 2, (("a", 2), ("b:81", 1)))
+    assert (plan.rows, plan.host_count, plan.hosts) == (6, 2, (("http://a", 2), ("http://b:81", 1)))
     assert [number for number, _ in unfinished(folder)] == [0, 1]
     assert planned(folder) == [
         {"id": "45/77/0.jpg", "latitude": 48.85837, "longitude": 2.29448, "url": "http://a/0.jpg"},
@@ -103,7 +104,7 @@ def test_a_table_becomes_shards(write, tmp_path):
 def test_hashes_are_looked_up_in_the_public_bucket_or_where_one_says(write, tmp_path):
     table = write(f"IMG_ID,LAT,LON,hash\n1,2,3,{HASH}\n")
     plan = make_plan(table, tmp_path / "a", None, 10)
-    assert plan.hosts == (("multimedia-commons.s3-us-west-2.amazonaws.com", 1),)
+    assert plan.hosts == (("https://multimedia-commons.s3-us-west-2.amazonaws.com", 1),)
     make_plan(table, tmp_path / "b", "http://127.0.0.1:9/data", 10)
     assert planned(tmp_path / "b")[0]["url"] == (f"http://127.0.0.1:9/data/{HASH[:3]}/{HASH[3:6]}/{HASH}.jpg")
 

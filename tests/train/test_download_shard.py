@@ -20,6 +20,7 @@ from train import download_shard
 from train.download_plan import plan_round, unfinished
 from train.download_reasons import DAMAGED, FORBIDDEN, NOT_A_PHOTO
 from train.download_shard import ShardDownload, is_done, key_digits, locked
+from train.download_watch import Watch
 
 MOODS = {
     "/cut-unmeasured.jpg": ["cut-unmeasured"],
@@ -260,6 +261,23 @@ def test_two_workers_do_not_work_on_one_shard(shard, server, monkeypatch):
         assert work.fault_of(0) == "another process is at work on it"
     assert server.total == 0
     assert work(row) == (True, row)
+
+
+def test_the_progress_of_a_shard_is_what_is_on_disk(shard, monkeypatch):
+    work, row = shard
+    watch = Watch(work, [row])
+    assert (watch.answered(), watch.total) == (0, len(NAMES))
+
+    def dies(*_):
+        raise DeathError
+
+    monkeypatch.setattr(download_shard, "_record", dies)
+    with pytest.raises(DeathError):
+        work(row)
+    monkeypatch.undo()
+    assert watch.answered() == Watch(work, [row]).answered() == len(NAMES)
+    work(row)
+    assert watch.answered() == len(NAMES)
 
 
 def test_keys_are_as_img2dataset_makes_them():
