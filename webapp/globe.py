@@ -126,11 +126,33 @@ def camera(point: tuple[float, float], flat: bool, narrow: bool) -> Camera:
     """A view around a point (latitude, longitude): of the whole globe, or of a part of the flat map."""
     latitude = float(np.clip(point[0], -55, 55))
     if flat:
-        zoom = 1.1 if narrow else 2.0
+        zoom = _map_zoom(narrow)
     else:
         # deck.gl enlarges the globe as Mercator's projection would at the latitude in the middle.
         zoom = (1.4 if narrow else 2.05) + float(np.log2(np.cos(np.radians(latitude))))
     return Camera(round(latitude, 4), round(point[1], 4), round(zoom, 3))
+
+
+def map_camera(way: NDArray[np.float64], narrow: bool) -> Camera:
+    """A view of the flat map with a whole way on it.
+
+    Args:
+        way: Latitude and unwrapped longitude in degrees, shape (N, 2), as `great_circle` gives it.
+        narrow: For a phone.
+    """
+    latitudes = np.clip(way[:, 0], -MERCATOR_LIMIT, MERCATOR_LIMIT)
+    heights = np.degrees(np.arctanh(np.sin(np.radians(latitudes))))  # Mercator's, in degrees of the equator
+    spans = np.maximum(np.ptp(np.stack([way[:, 1], heights], axis=1), axis=0), 1e-6)
+    size_px = np.array([300, 340] if narrow else [600, 440])  # the chart on most screens, less a margin
+    fits = float(np.log2((size_px / spans).min() * 360 / 512))  # at zoom 0 the equator takes 512 pixels
+    zoom = float(np.clip(fits, 0, _map_zoom(narrow)))
+    latitude = float(np.degrees(np.arcsin(np.tanh(np.radians((heights.min() + heights.max()) / 2)))))
+    longitude = float((way[:, 1].min() + way[:, 1].max()) / 2 + 180) % 360 - 180
+    return Camera(round(latitude, 4), round(longitude, 4), round(zoom, 3))
+
+
+def _map_zoom(narrow: bool) -> float:
+    return 1.1 if narrow else 2.0
 
 
 def draw(

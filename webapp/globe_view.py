@@ -1,4 +1,4 @@
-"""The globe on the page Locate: level, globe or map, legend and the cell that was clicked."""
+"""The globe or the flat map on the page Locate: level, view, legend and the cell that was clicked."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ from webapp.wording import capitalised, count
 _COMBINED = "Combined"
 _LEVEL_NAMES = {_COMBINED: None, **{level.value.capitalize(): level for level in LEVELS}}
 _GLOBE, _MAP = "Globe", "Flat map"
+
+NO_GLOBE = "The globe needs Streamlit 1.67 and Python 3.11, or newer. This is the flat map."
+"""What the page says where the installed Streamlit draws no globe."""
+
+
+def globe_is_drawn() -> bool:
+    """Whether the Streamlit that is installed draws a globe: before 1.67 it made a flat map of it.
+
+    Python 3.10 has no newer Streamlit than 1.65, so the app shows only its own flat map there.
+    """
+    major, minor = st.__version__.split(".")[:2]
+    return (int(major), int(minor)) >= (1, 67)
 
 
 def palette() -> Palette:
@@ -67,7 +79,7 @@ def show_globe(state: Session, photo: Photo, located: Located) -> None:
         marks.insert(0, globe.outline_layer(cell, book, colours, flat=flat))
     deck = globe.draw(
         colours,
-        globe.camera(_centre(located), flat, on_phone()),
+        _camera(located, flat),
         flat=flat,
         land=land(),
         cells=[globe.cells_layer(layer_id, shown, book, colours, flat=flat)],
@@ -88,7 +100,6 @@ def show_globe(state: Session, photo: Photo, located: Located) -> None:
 
 def _controls(state: Session) -> tuple[Level | None, bool]:
     st.session_state.setdefault("level", state.level_name)
-    st.session_state.setdefault("view", _MAP if state.flat else _GLOBE)
     with st.container(horizontal=True, gap="large"):
         name = st.segmented_control(
             "Cells",
@@ -98,20 +109,28 @@ def _controls(state: Session) -> tuple[Level | None, bool]:
             help="The network answers at three resolutions. *Combined* multiplies the three along the "
             "hierarchy, and gives the answer.",
         )
-        view = st.segmented_control("View", [_GLOBE, _MAP], key="view", required=True)
-    state.level_name, state.flat = name or _COMBINED, view == _MAP
+        if globe_is_drawn():
+            st.session_state.setdefault("view", _MAP if state.flat else _GLOBE)
+            state.flat = st.segmented_control("View", [_GLOBE, _MAP], key="view", required=True) == _MAP
+        else:
+            state.flat = True
+    if not globe_is_drawn():
+        st.caption(NO_GLOBE)
+    state.level_name = name or _COMBINED
     return _LEVEL_NAMES[state.level_name], state.flat
 
 
-def _centre(located: Located) -> tuple[float, float]:
-    """What to look at: the prediction, or the middle of the way to the truth if both fit on one side."""
+def _camera(located: Located, flat: bool) -> globe.Camera:
+    """Looks at the prediction, or, if both can be seen at once, at the way from it to the truth."""
     point = (located.prediction.latitude, located.prediction.longitude)
     truth = located.truth
-    if truth is None or truth.distance_km > globe.ONE_SIDE_KM:
-        return point
+    if truth is None or (truth.distance_km > globe.ONE_SIDE_KM and not flat):
+        return globe.camera(point, flat, on_phone())
     way = great_circle(point, (truth.latitude, truth.longitude))
+    if flat:
+        return globe.map_camera(way, on_phone())
     latitude, longitude = way[len(way) // 2].tolist()
-    return latitude, longitude
+    return globe.camera((latitude, longitude), flat, on_phone())
 
 
 def _chosen_class(state: Session, photo: Photo, level: Level | None) -> int | None:

@@ -32,7 +32,7 @@ def the_model() -> Model:
     return _load(str(find_model(os.environ.get(MODEL_VARIABLE))))
 
 
-@st.cache_resource(show_spinner="Preparing the globe …", max_entries=3)
+@st.cache_resource(show_spinner="Preparing the cells …", max_entries=3)
 def _cell_book(folder: str, level: Level) -> CellBook:
     return CellBook(_load(folder).hierarchy[level])
 

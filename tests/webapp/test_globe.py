@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from geo_model.predict import load
 from webapp import globe
+from webapp.geometry import great_circle
 from webapp.palette import DARK, LIGHT, ProbabilityScale
 
 
@@ -64,6 +66,28 @@ def test_the_flat_map_ends_before_the_poles(prediction, fine_book):
     shown = globe.cells_on_show(prediction, None)
     rows = globe.cells_layer("cells", shown, fine_book, LIGHT, flat=True).data
     assert max(abs(latitude) for row in rows for _, latitude in row["polygon"]) <= globe.MERCATOR_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ((50.7, 5.6), (39.9, 116.4)),  # Belgium, Beijing: the way bulges northwards
+        ((51.5, -0.1), (-33.9, 18.4)),  # London, Cape Town: tall
+        ((-36.8, 174.8), (34.1, -118.2)),  # Auckland, Los Angeles: over the date line
+        ((60.0, 0.0), (60.0, 179.0)),  # by the pole
+        ((48.1, 11.6), (48.2, 11.5)),  # next to each other
+    ],
+)
+@pytest.mark.parametrize(("narrow", "width_px", "height_px"), [(False, 700, 540), (True, 340, 400)])
+def test_the_flat_map_begins_with_both_ends_of_the_way_on_it(start, end, narrow, width_px, height_px):
+    view = globe.map_camera(great_circle(start, end), narrow)
+    pixels = 512 * 2**view.zoom  # of the equator
+    for latitude, longitude in (start, end):
+        right = (longitude - view.longitude + 180) % 360 - 180
+        up = math.asinh(math.tan(math.radians(latitude))) - math.asinh(math.tan(math.radians(view.latitude)))
+        assert abs(right / 360 * pixels) < width_px / 2 - 10
+        assert abs(up / math.tau * pixels) < height_px / 2 - 10
+    assert view.zoom <= globe.camera(start, True, narrow).zoom
 
 
 def test_continents_share_all_the_probability(prediction, fine_book):

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from geo_model.predict import Model
 from geo_model.sphere import great_circle_km
+from webapp.globe_view import NO_GLOBE, globe_is_drawn
 
 APP = Path(__file__).resolve().parents[2] / "webapp" / "app.py"
 
@@ -177,8 +179,45 @@ def test_file_names_are_never_markup(page, sample_photos):
     assert "- `` …" in page.error[0].value  # a code span, whose fence is longer than what it holds
 
 
-def test_nothing_drawn_names_an_outside_host(page, sample_photos):
+@pytest.mark.parametrize(
+    ("version", "drawn"),
+    [
+        ("1.65.0", False),
+        ("1.66.3", False),
+        ("1.67.0", True),
+        ("1.100.0", True),
+        ("1.67.1.dev20261201", True),
+        ("2.0.0", True),
+    ],
+)
+def test_the_version_of_streamlit_says_whether_it_draws_a_globe(monkeypatch, version, drawn):
+    monkeypatch.setattr(streamlit, "__version__", version)
+    assert globe_is_drawn() == drawn
+
+
+def test_an_older_streamlit_gets_only_the_flat_map(page, sample_photos, monkeypatch):
+    monkeypatch.setattr(streamlit, "__version__", "1.65.0")
+    page.run()
+    assert "Move the map" in texts(page)
+    assert "Turn the globe" not in texts(page)
+    assert [view["@@type"] for view in spec(page)["views"]] == ["MapView"]
+
     upload(page, ("mine.jpg", sample_photos[0].read_bytes()))
+    assert NO_GLOBE in texts(page)
+    assert "Python 3.11" in NO_GLOBE
+    assert [control.label for control in page.button_group if control.label == "View"] == []
+    assert [view["@@type"] for view in spec(page)["views"]] == ["MapView"]
+    tokens = [row["token"] for row in layer(page, "cells-combined-")["data"]]
+    choose(page, "Cells", "Coarse")
+    assert [row["token"] for row in layer(page, "cells-coarse-")["data"]] != tokens
+    assert "http" not in page.get("deck_gl_json_chart")[0].proto.json
+
+
+def test_nothing_drawn_names_an_outside_host(page, sample_photos, monkeypatch):
+    # What is handed to deck.gl is the same on every Streamlit; whether it draws a globe is another matter.
+    monkeypatch.setattr(streamlit, "__version__", "1.67.0")
+    upload(page, ("mine.jpg", sample_photos[0].read_bytes()))
+    assert NO_GLOBE not in texts(page)
     for view, kind in (("Flat map", "MapView"), ("Globe", "_GlobeView")):
         choose(page, "View", view)
         (drawn,) = spec(page)["views"]
