@@ -379,7 +379,7 @@ class Hardware:
     devices: Devices = field(default_factory=Devices)
     find_unused_parameters: bool = False
     num_workers: int = number(2, low=0)
-    prefetch: int = number(4, low=1)
+    prefetch: int = number(2, low=1)
     threads: int = number(0, low=0)
 
 

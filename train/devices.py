@@ -52,7 +52,7 @@ def trainer_settings(config: Config) -> dict[str, Any]:
     here, kind = ranks(), _kind(config)
     settings: dict[str, Any] = {"accelerator": kind, "devices": 1, "plugins": [LightningEnvironment()]}
     if kind == "cuda":
-        settings["devices"] = [choose_device(config).index]
+        settings |= {"devices": [choose_device(config).index], "benchmark": True}
     if here.world > 1:
         settings["plugins"] = [TorchElasticEnvironment()]
         settings["devices"] = _indices(config) if kind == "cuda" else here.local_world

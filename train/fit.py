@@ -42,6 +42,8 @@ _MEASURED_DRAWS = 2048
 def fit(config: Config, *, resume: bool = True, console: Console | None = None) -> Path:
     """Train and calibrate.
 
+    On one device, or as one of several processes that `torchrun` or the command `fit` has started.
+
     Args:
         config: What to do.
         resume: Go on from the run folder's last checkpoint, if there is one; otherwise start anew.

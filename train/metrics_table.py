@@ -11,7 +11,6 @@ import lightning as L
 from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
 
-from geo_model.errors import ConfigError
 from geo_model.measurements import ANSWERS, HIERARCHY
 from geo_model.metrics import THRESHOLDS_KM
 from train.data import EpochBatches
@@ -60,11 +59,7 @@ class MetricsTable(L.Callback):
         self._trained = time.monotonic() - self._started
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write a row, print a line, and stop a run whose loss is no number.
-
-        Raises:
-            ConfigError: The training loss is not finite.
-        """
+        """Write a row and print a line."""
         figures = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
@@ -84,11 +79,6 @@ class MetricsTable(L.Callback):
         self._rows.append({name: f"{value:.8g}" for name, value in row.items()})
         if trainer.is_global_zero:
             self._write()
-        if not math.isfinite(figures.get("train/loss", math.nan)):
-            raise ConfigError(
-                f"optimiser: the loss is not a finite number in epoch {trainer.current_epoch + 1}; lower the "
-                "learning rates, clip the gradient (optimiser.clip_norm) or use precision 32."
-            )
         self._print(trainer, epoch_line(trainer.current_epoch, trainer.max_epochs, figures, speed))
 
     def state_dict(self) -> dict[str, float]:

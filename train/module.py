@@ -16,6 +16,7 @@ from torch.nn.functional import dropout
 from geo_model.cells import LEVELS, Hierarchy
 from geo_model.crops import CropRule, normalise
 from geo_model.decoding import Decoder
+from geo_model.errors import ConfigError
 from geo_model.network import GeoNetwork
 from train.config import Config, Schedule
 from train.figures import PhotoFigures, figures_of_groups, photo_figures
@@ -24,6 +25,9 @@ from train.photo_index import PhotoIndex
 from train.priors import log_priors
 from train.ranks import from_all
 from train.stages import CutBackbone
+
+_LOOK_EVERY = 100
+"""Passes after which the loss is looked at; more often would make a GPU wait."""
 
 
 class Geolocator(L.LightningModule):
@@ -75,6 +79,7 @@ class Geolocator(L.LightningModule):
         self._val_photos = val_photos
         self._validated: list[PhotoFigures] = []
         self._epoch_loss = torch.zeros(2, dtype=torch.float64)
+        self._without_loss = torch.zeros((), dtype=torch.int64)
 
     def train(self, mode: bool = True) -> Geolocator:
         """As in torch; the frozen part of the backbone stays in evaluation mode."""
@@ -149,6 +154,8 @@ class Geolocator(L.LightningModule):
         loss = self.loss(batch)
         photos = len(batch["inputs"])
         self._add_loss(loss.detach(), photos)
+        if (batch_index + 1) % _LOOK_EVERY == 0 or batch_index + 1 == self.trainer.num_training_batches:
+            self._check_loss()
         self.log("step/loss", loss, prog_bar=True, batch_size=photos)
         return loss
 
@@ -169,8 +176,24 @@ class Geolocator(L.LightningModule):
         """Keep the sum over the epoch's photos; Lightning's own mean would forget them when a run resumes."""
         exact = torch.float32 if loss.device.type == "mps" else torch.float64
         self._epoch_loss = self._epoch_loss.to(loss.device, exact)
-        self._epoch_loss[0] += loss.to(exact) * photos
-        self._epoch_loss[1] += photos
+        finite = torch.isfinite(loss)
+        self._epoch_loss[0] += torch.where(finite, loss.to(exact) * photos, 0)
+        self._epoch_loss[1] += torch.where(finite, photos, 0)
+        self._without_loss = torch.where(finite, 0, self._without_loss.to(loss.device) + 1)
+
+    def _check_loss(self) -> None:
+        """Stop a run whose loss is no number.
+
+        Raises:
+            ConfigError: The last loss is not finite; with float16, whose scaling leaves such steps out until
+                it fits, many in a row.
+        """
+        allowed = _LOOK_EVERY // 2 if self._config.training.precision == "16-mixed" else 0
+        if int(self._without_loss) > allowed:
+            raise ConfigError(
+                f"optimiser: the loss is not a finite number in epoch {self.current_epoch + 1}; lower the "
+                "learning rates, clip the gradient (optimiser.clip_norm) or use precision 32."
+            )
 
     def gather_loss(self) -> float:
         """The mean loss of the epoch's photos so far; the first process then holds the sums of all."""

@@ -73,7 +73,6 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
     config = read(folder, arguments)
     device = choose_device(config)
     setup = prepare(config)
-    torch.set_float32_matmul_precision("high")  # TF32, so that both sides use what the device can do
     quiet = Console(quiet=True)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     size = config.training.batch_size

@@ -15,8 +15,9 @@ from geo_model.errors import ConfigError, PhotoError
 from train.checkpoints import within_epoch
 from train.cli import app
 from train.config import read_config
-from train.fit import fit
+from train.fit import fit, make_module
 from train.module import Geolocator
+from train.setup import prepare
 
 
 def run(config: Path, *overrides: str, resume: bool = True) -> tuple[Path, str]:
@@ -344,3 +345,18 @@ def test_a_run_whose_tars_are_gone_is_not_resumed_and_older_runs_are(write_confi
     record.write_text(json.dumps(facts))
     with pytest.raises(ConfigError, match=r"differs in training\.accumulate"):
         run(config, train, "training.accumulate=2")
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("32", 0), ("16-mixed", 50)])
+def test_steps_that_float16_leaves_out_do_not_count_unless_they_are_many(write_config, precision, allowed):
+    config = read_config(write_config(), [f"training.precision={precision}"])
+    module = make_module(prepare(config), 3)
+    module._add_loss(torch.tensor(4.0), 6)
+    for _ in range(allowed + 1):
+        module._check_loss()
+        module._add_loss(torch.tensor(float("inf")), 6)
+    with pytest.raises(ConfigError, match="the loss is not a finite number"):
+        module._check_loss()
+    module._add_loss(torch.tensor(1.0), 3)
+    module._check_loss()
+    assert module.gather_loss() == 3.0
