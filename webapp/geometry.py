@@ -84,7 +84,8 @@ def great_circle(
     if np.linalg.norm(towards) < 1e-9:  # the same point, or antipodes: any direction at a right angle will do
         towards = np.cross(vectors[0], np.eye(3)[np.abs(vectors[0]).argmin()])
     towards /= np.linalg.norm(towards)
-    angle = np.arctan2(vectors[1] @ towards, vectors[0] @ vectors[1])
+    # Between antipodes the sine is nought but for rounding, which may make it negative.
+    angle = np.arctan2(abs(vectors[1] @ towards), vectors[0] @ vectors[1])
     count = max(2, int(np.ceil(np.degrees(angle) / step_degrees)) + 1)
     along = np.linspace(0.0, angle, count)[:, None]
     return unwrapped(degrees_of(np.cos(along) * vectors[0] + np.sin(along) * towards))
