@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,7 +31,16 @@ from typing import TYPE_CHECKING, Literal
 
 from geo_model.errors import GeoModelError
 from train.download_fetch import check_reachable
-from train.download_plan import Plan, check_plan, make_plan, plan_round, read_plan, rounds, unfinished
+from train.download_plan import (
+    Plan,
+    check_plan,
+    make_plan,
+    plan_round,
+    read_plan,
+    records,
+    rounds,
+    unfinished,
+)
 from train.download_reasons import is_passing
 from train.download_report import DownloadReport, count_reasons, to_ask_again, write_report
 from train.download_shard import ShardDownload, locked, shard_name
@@ -112,13 +122,14 @@ def download(
         with locked(work_folder / "lock"):
             folder = work_folder / "plan"
             plan = _plan(table, out, folder, base_url, shard_size, console)
+            _tidy(folder, work)
             all_rounds = _Rounds(folder, work, run, console)
             if left := all_rounds.left():
                 if confirm:
                     confirm(plan, left)
                 if distributor == "multiprocessing":  # a cluster may reach what this machine does not
                     check_reachable(plan.hosts[0][0], timeout_s)
-                _run_rounds(all_rounds, plan.shard_size, retries, back_off_s)
+            _run_rounds(all_rounds, plan.shard_size, retries, back_off_s)
             close_gaps(out)
             return write_report(out, folder, plan)
     except BlockingIOError:
@@ -158,6 +169,14 @@ def _plan(
             shard_size,
             progress=lambda share: status.update(f"Reading the table, {share:.0%}"),
         )
+
+
+def _tidy(folder: Path, work: ShardDownload) -> None:
+    """Remove what is left of shards that were ended when they were done, but had not tidied up."""
+    for part in rounds(folder):
+        for record in records(part):
+            record.with_suffix(".arrow").unlink(missing_ok=True)
+            shutil.rmtree(Path(work.work, record.stem), ignore_errors=True)
 
 
 class _Rounds:

@@ -25,7 +25,10 @@ from geo_model.errors import GeoModelError
 from tests.train.photo_server import serving
 from train.config import Source
 from train.download import download
+from train.download_fetch import Answer
+from train.download_plan import make_plan
 from train.download_reasons import CUT, DAMAGED, ELSEWHERE, NO_ADDRESS, NO_ANSWER, NOT_A_PHOTO
+from train.download_spool import Spool
 from train.photo_index import index_photos
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -198,6 +201,34 @@ def test_from_a_misbehaving_server_to_tars(photos, tmp_path):
         (out / "00000.tar").unlink()
         with pytest.raises(GeoModelError, match=f"1 of its {report.tars} tars are gone"):
             download(table, out, **options)
+
+
+def test_shards_whose_photos_all_came_before_the_end_are_finished_without_the_host(photos, tmp_path):
+    table = write_table(tmp_path / "photos.csv", range(8))
+    out = tmp_path / "out"
+    work = out / ".download" / "work"
+    with serving(photos, {path_of(2): ["404"]}) as server:
+        make_plan(table, out / ".download" / "plan", server.address + DATA, 4)
+        for number in range(2):
+            folder = work / f"{number:05}"
+            folder.mkdir(parents=True)
+            addresses = [server.address + path_of(row) for row in range(4 * number, 4 * number + 4)]
+            with Spool(folder) as spool:
+                for row, address in enumerate(addresses, 4 * number):
+                    if row == 2:
+                        spool.keep_failure(address, "HTTP 404 Not Found")
+                    else:
+                        spool.keep(address, Answer(photos[path_of(row)]))
+    report = download(table, out, base_url=server.address + DATA, processes=1, shard_size=4)
+    assert server.total == 0
+    assert (report.photos, report.missing) == (7, {"HTTP 404 Not Found": 1})
+    check_tars(out, [row for row in range(8) if row != 2])
+
+    (work / "00000").mkdir()
+    (out / ".download" / "plan" / "round-000" / "00000.arrow").write_bytes(b"")
+    assert download(table, out, shard_size=4) == report
+    assert list(work.iterdir()) == []
+    assert list((out / ".download").rglob("*.arrow")) == []
 
 
 def answers_kept(out):
