@@ -53,7 +53,8 @@ class Journal:
         self.begun_anew = False
         self._file: BinaryIO
         try:
-            self._file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: SIM115
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            self._file = open(os.open(path, flags, 0o666), "r+b")  # noqa: SIM115
         except OSError as error:
             raise self._error(error) from error
         try:
