@@ -25,12 +25,12 @@ from train.data import Crops, EpochBatches, EpochSampler, Labelled
 from train.devices import choose_device, trainer_settings
 from train.features import autocast
 from train.figures import higher_is_better
-from train.loaders import make_loaders
+from train.loaders import epoch_batches, make_loaders
 from train.metrics_table import MetricsTable
 from train.module import Geolocator
 from train.photo_index import count_tars
 from train.progress import progress_bar
-from train.ranks import from_first, in_turn, join, leave, ranks
+from train.ranks import from_first, in_turn, join, leave, lost_connections_in_one_sentence, ranks
 from train.run_folder import load_best, start_folder
 from train.setup import Setup, prepare
 from train.unreadable import UnreadablePhotos
@@ -65,13 +65,15 @@ def fit(config: Config, *, resume: bool = True, console: Console | None = None) 
 
     def read() -> Setup:
         with progress_bar(console, "Reading tars", count_tars(config.data)) as advance:
-            return prepare(config, lambda _: advance(1))
+            found = prepare(config, lambda _: advance(1))
+        epoch_batches(found)  # whatever is wrong with it is said once, before the others come to it
+        return found
 
-    setup = in_turn(read)
     run = Path(config.run_folder)
-    checkpoint = from_first(start_folder(run, setup, resume) if here.first else None)
-    console.print(describe(setup), highlight=False, markup=False, soft_wrap=True)
-    with photo_errors_in_one_sentence():
+    with lost_connections_in_one_sentence(), photo_errors_in_one_sentence():
+        setup = in_turn(read)
+        checkpoint = from_first(start_folder(run, setup, resume) if here.first else None)
+        console.print(describe(setup), highlight=False, markup=False, soft_wrap=True)
         train_and_calibrate(setup, run, checkpoint, console)
     return run
 

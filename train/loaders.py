@@ -54,20 +54,12 @@ def make_loaders(
 
         train_activations, val_activations = in_turn(cached)
         train_items, val_items = CachedViews(train_activations), CachedCrops(val_activations)
-    draws = EpochSampler(setup.train.weights, config.seed, setup.train.tar_of, config.data.tars_at_once)
-    batches = EpochBatches(
-        draws, config.training.batch_size, here.world, here.rank, config.training.accumulate
-    )
-    if len(setup.val) < here.world:
-        raise ConfigError(
-            f"data.val: {len(setup.val)} photos are too few for {here.world} devices; add some."
-        )
     labelled: Dataset[dict[str, Any]] = Labelled(train_items, setup.train, setup.train_classes)
     if skips := config.data.unreadable_photos == "skip":
         labelled = WithoutUnreadable(labelled)
     train_loader = DataLoader(
         labelled,
-        batch_sampler=batches,
+        batch_sampler=epoch_batches(setup),
         collate_fn=join_readable if skips else None,
         **_reading(config),
     )
@@ -78,6 +70,21 @@ def make_loaders(
         **_reading(config),
     )
     return train_loader, val_loader
+
+
+def epoch_batches(setup: Setup) -> EpochBatches:
+    """This process's batches of training draws.
+
+    Raises:
+        ConfigError: There are too few photos, or batches cannot be cut into equal parts.
+    """
+    config, here = setup.config, ranks()
+    if len(setup.val) < here.world:
+        raise ConfigError(
+            f"data.val: {len(setup.val)} photos are too few for {here.world} devices; add some."
+        )
+    draws = EpochSampler(setup.train.weights, config.seed, setup.train.tar_of, config.data.tars_at_once)
+    return EpochBatches(draws, config.training.batch_size, here.world, here.rank, config.training.accumulate)
 
 
 def _reading(config: Config) -> dict[str, Any]:

@@ -12,21 +12,37 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from geo_model.errors import GeoModelError
 
 if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
 
+_SIGNS_OF_AN_END = (
+    "onnection closed",
+    "onnection reset",
+    "roken pipe",
+    "remote process exited",
+    "NCCL error",
+)
+"""In what gloo and NCCL say."""
+
 PARENT = "GEO_TRAIN_PARENT"
 """Names, in the environment, the process that train/launch.py runs in."""
 
 _PATIENCE = timedelta(days=1)
 _control: Any = None
+
+
+class ConnectionLostError(GeoModelError):
+    """Another process of the run has ended."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +151,28 @@ def in_turn(work: Callable[[], T]) -> T:
             result = work()
         distributed.barrier(_control)
     return result
+
+
+@contextmanager
+def lost_connections_in_one_sentence() -> Iterator[None]:
+    """What a process finds when another has ended is no fault of its own.
+
+    Raises:
+        ConnectionLostError: Another process has ended. On each machine one process says so.
+        SystemExit: Likewise, in the others.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        if _control is None or not any(sign in str(error) for sign in _SIGNS_OF_AN_END):
+            raise
+        if ranks().local_rank:
+            raise SystemExit(1) from error
+        raise ConnectionLostError(
+            f"another process of this run has ended, and it says why or its machine does ({reason[-120:]}); "
+            "the same command goes on from the last checkpoint."
+        ) from error
 
 
 def _end_with_parent() -> None:

@@ -105,3 +105,23 @@ def test_wrong_labels_and_missing_tars_are_found_before_the_first_step(write_con
         ConfigError, match=r"data\.train\.0\.tars: 1 of the 3 names of .* are missing: .*-2\.tar"
     ):
         prepare(read_config(config, [f"data.train.0.tars={train.replace('*', '{0..2}')}"]))
+
+
+def test_a_table_of_labels_is_checked_before_the_first_step(write_config, tmp_path):
+    config = write_config()
+    setup = prepare(read_config(config))
+    rows = [
+        f"{key},{latitude},{longitude},{','.join(map(str, classes))}\n"
+        for photos, of_photos in ((setup.train, setup.train_classes), (setup.val, setup.val_classes))
+        for key, latitude, longitude, classes in zip(
+            photos.keys, photos.latitudes, photos.longitudes, of_photos.tolist(), strict=True
+        )
+    ]
+    path = tmp_path / "assigned.csv"
+    path.write_text("IMG_ID,LAT,LON,coarse,middle,fine\n" + "".join(rows))
+    prepare(read_config(config, [f"data.labels={path}"]))
+    missing = setup.val.keys[-1]
+    left = [row for row in rows if not row.startswith(f"{missing},")]  # keys repeat over the tests' tars
+    path.write_text("IMG_ID,LAT,LON,coarse,middle,fine\n" + "".join(left))
+    with pytest.raises(ConfigError, match=rf"data\.labels: .* has no row for .* {missing}"):
+        prepare(read_config(config, [f"data.labels={path}"]))

@@ -16,6 +16,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from train import ranks
 from train.checkpoints import within_epoch
 from train.config import read_config
 from train.fit import fit
@@ -130,7 +131,7 @@ def test_two_processes_see_each_photo_once_an_epoch_and_learn_what_one_learns(wr
         *("--set", f"run_folder={tmp_path / 'two'}"),
         RECORD_FOLDER=str(seen),
     )
-    said, _ = run.communicate(timeout=300)
+    said, _ = run.communicate(timeout=600)
     assert run.returncode == 0, said
     assert said.count("Training photos: 36") == said.count("trained and calibrated") == 1
     assert said.count("epoch   2/2") == 1
@@ -169,12 +170,12 @@ def test_one_command_starts_a_process_for_each_device_and_ctrl_c_stops_them_all(
     )
     run = start("-m", "train", "fit", config)
     said = until(run, "epoch   2/50  step 1 of 3: saved")
-    ranks = children(run.pid)
-    assert len(ranks) == 2
+    processes = children(run.pid)
+    assert len(processes) == 2
     run.send_signal(signal.SIGINT)
-    said += run.communicate(timeout=120)[0]
+    said += run.communicate(timeout=600)[0]
     assert run.returncode == 130, said
-    assert not any(alive(pid) for pid in ranks)
+    assert not any(alive(pid) for pid in processes)
     assert said.count("The same command goes on from the last checkpoint.") == 1
     assert said.count("Training photos: 36") == 1
     assert "Traceback" not in said
@@ -203,11 +204,31 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path):
     assert not alive(orphan)
 
 
-def test_a_process_that_fails_ends_the_others_with_its_code(capfd):
-    assert launch(["fit", "nowhere.yaml"], 2) == 1
+def test_what_is_wrong_is_said_once_and_ends_all_processes(write_config, capfd):
+    config = write_config(
+        training={"batch_size": 13}, hardware={"accelerator": "cpu", "devices": 2, "num_workers": 0}
+    )
+    assert launch(["fit", str(config)], 2) == 1
     said = capfd.readouterr().err
-    assert said.count("nowhere.yaml: the configuration cannot be read") == 1
-    assert launch(["fit", "--help"], 2) == 0
+    assert (
+        said.count("Error: training.batch_size: 13 photos cannot be cut into equal parts on 2 devices") == 1
+    )
+    assert said.count("Error") == 1
+    assert "Traceback" not in said
+
+
+def test_the_end_of_another_process_is_said_by_one_on_each_machine(monkeypatch):
+    lost = RuntimeError("[pair.cc:561] Connection closed by peer [10.0.0.7]:32941. This is typically")
+    monkeypatch.setattr(ranks, "_control", object())
+    for number, local_rank, expected in ((0, 0, ranks.ConnectionLostError), (1, 1, SystemExit)):
+        for name, value in (("RANK", number), ("LOCAL_RANK", local_rank)):
+            monkeypatch.setenv(name, str(value))
+        monkeypatch.setenv("WORLD_SIZE", "4")
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+        with pytest.raises(expected), ranks.lost_connections_in_one_sentence():
+            raise lost
+    with pytest.raises(RuntimeError, match="out of memory"), ranks.lost_connections_in_one_sentence():
+        raise RuntimeError("CUDA out of memory")
 
 
 def children(parent: int) -> list[int]:
