@@ -159,7 +159,8 @@ class PhotoCollection:
         read = 0
         try:
             with tarfile.open(self.path, "r:*") as archive:
-                while (member := archive.next()) is not None:
+                # At offset 0 the tar is empty, and Python 3.10 would seek to before its start.
+                while archive.offset and (member := archive.next()) is not None:
                     archive.members = []  # type: ignore[attr-defined]  # it would grow with every member
                     read += 1
                     limit = wanted(member.name) if member.isreg() else 0

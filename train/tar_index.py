@@ -216,7 +216,8 @@ def read_tar(path: str) -> TarIndex:
 
 def _members(archive: tarfile.TarFile, length: int) -> Iterator[tarfile.TarInfo]:
     """The plain files of a tar that is so many bytes long, or `tarfile.ReadError` if it is damaged."""
-    while (member := archive.next()) is not None:
+    # At offset 0 the tar is empty, and Python 3.10 would seek to before its start.
+    while archive.offset and (member := archive.next()) is not None:
         archive.members = []  # type: ignore[attr-defined] # it would keep thousands of them
         if member.isreg():
             if member.offset_data + member.size > length:

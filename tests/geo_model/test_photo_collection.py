@@ -129,11 +129,13 @@ def test_a_damaged_tar_is_found_before_the_first_photo(write_tar, tmp_path: Path
 def test_what_is_no_source_is_refused(tmp_path: Path):
     (tmp_path / "text.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
+    tarfile.open(tmp_path / "empty.tar", "w").close()
     os.mkfifo(tmp_path / "pipe")
     for name, words in {
         "missing": "no such folder or tar",
         "text.txt": "neither a photo nor a tar",
         "empty": "holds no photo",
+        "empty.tar": "holds no photo",
         "pipe": "not an ordinary file",
     }.items():
         with pytest.raises(TableError, match=words):
