@@ -91,7 +91,9 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
     first, again = memory
     print(f"network, photos in memory   {first:10,.1f} photos/s, {again:,.1f} at the end")
     print(f"loader alone                {alone:10,.1f} photos/s")
-    print(f"fit                         {fit:10,.1f} photos/s, {fit / max(memory):.0%} of the network's")
+    print(
+        f"fit                         {fit:10,.1f} photos/s, {fit / (sum(memory) / 2):.0%} of the network's"
+    )
 
 
 def read(folder: Path, arguments: argparse.Namespace) -> Any:
