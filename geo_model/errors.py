@@ -27,3 +27,7 @@ class DeviceError(GeoModelError):
 
 class ConfigError(GeoModelError):
     """A training configuration with a wrong key or value."""
+
+
+class CheckpointError(GeoModelError):
+    """A checkpoint of other code that cannot be converted, or what belongs to it."""
