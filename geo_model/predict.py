@@ -187,6 +187,7 @@ class Model:
         self.dtype = dtype
         self.decoder = Decoder(self.hierarchy, self.spec.temperature, self.spec.decoding)
         network = GeoNetwork(self.spec.backbone, self.spec.class_counts, len(self.spec.photo_kinds))
+        _check_crop_size(network, folder)
         _load_weights(network, folder)
         network = network.eval().to(device=device, dtype=dtype)
         self.network = network.to(memory_format=torch.channels_last)
@@ -342,6 +343,17 @@ def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "float16" and device.type == "cpu":
         raise DeviceError("precision 'float16' is not for the CPU; use float32 or bfloat16 there.")
     return known[precision]
+
+
+def _check_crop_size(network: GeoNetwork, folder: ModelFolder) -> None:
+    """Refuse crops that a network with a fixed input size, as most transformers are, would stop at later."""
+    side_px = folder.spec.crop_rule.crop_px
+    settings = cast("dict[str, Any]", network.backbone.pretrained_cfg)
+    if settings.get("fixed_input_size") and settings["input_size"][-1] != side_px:
+        raise ModelFolderError(
+            f"{folder.path}: crop_px is {side_px} and backbone {folder.spec.backbone!r} takes only "
+            f"{settings['input_size'][-1]}; get the model folder again."
+        )
 
 
 def _load_weights(network: GeoNetwork, folder: ModelFolder) -> None:
