@@ -12,7 +12,9 @@ from PIL import Image
 from geo_model.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -108,21 +110,39 @@ def five_crop(image: Image.Image, rule: CropRule) -> torch.Tensor:
         uint8 of shape (5, 3, S, S), where S is `rule.crop_px`, in the order centre, top left, top right,
         bottom left, bottom right.
     """
-    width, height = _resized_size(image, rule)
-    right, bottom = width - rule.crop_px, height - rule.crop_px
-    return _cut(image, rule, [(right // 2, bottom // 2), (0, 0), (right, 0), (0, bottom), (right, bottom)])
+    return _cut(image, rule, _corners(*_resized_size(image.size, rule), rule))
+
+
+def crop_boxes(size: tuple[int, int], rule: CropRule) -> NDArray[np.float64]:
+    """Where on a photo of this width and height in pixels its five crops lie.
+
+    Returns:
+        Left, top, right and bottom of each crop as shares of the photo's width and height, in [0, 1]; float64
+        (5, 4), in the order of `five_crop`.
+    """
+    import numpy as np
+
+    width, height = _resized_size(size, rule)
+    corners = np.array(_corners(width, height, rule), dtype=np.float64)
+    return np.hstack([corners, corners + rule.crop_px]) / [width, height, width, height]
 
 
 def center_crop(image: Image.Image, rule: CropRule) -> torch.Tensor:
     """Centre of a photo: uint8 of shape (3, S, S), the first of `five_crop`."""
-    width, height = _resized_size(image, rule)
+    width, height = _resized_size(image.size, rule)
     return _cut(image, rule, [((width - rule.crop_px) // 2, (height - rule.crop_px) // 2)])[0]
 
 
-def _resized_size(image: Image.Image, rule: CropRule) -> tuple[int, int]:
+def _corners(width: int, height: int, rule: CropRule) -> list[tuple[int, int]]:
+    """Left and top of the five crops of a resized photo."""
+    right, bottom = width - rule.crop_px, height - rule.crop_px
+    return [(right // 2, bottom // 2), (0, 0), (right, 0), (0, bottom), (right, bottom)]
+
+
+def _resized_size(size: tuple[int, int], rule: CropRule) -> tuple[int, int]:
     """Width and height in pixels of the photo once its short side is `rule.resize_short_px`."""
-    scale = rule.resize_short_px / min(image.size)
-    width, height = (max(rule.resize_short_px, round(side * scale)) for side in image.size)
+    scale = rule.resize_short_px / min(size)
+    width, height = (max(rule.resize_short_px, round(side * scale)) for side in size)
     return width, height
 
 
@@ -133,7 +153,7 @@ def _cut(image: Image.Image, rule: CropRule, corners: list[tuple[int, int]]) -> 
 
     image = image if image.mode == "RGB" else image.convert("RGB")
     resampling, side = _RESAMPLING[rule.interpolation], rule.crop_px
-    width, height = _resized_size(image, rule)
+    width, height = _resized_size(image.size, rule)
     if max(width, height) <= _LONGEST_RESIZED * rule.resize_short_px:
         resized = image.resize((width, height), resampling)
         crops = [resized.crop((left, top, left + side, top + side)) for left, top in corners]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from geo_model.crops import CropRule, center_crop, five_crop, normalise
+from geo_model.crops import CropRule, center_crop, crop_boxes, five_crop, normalise
 from geo_model.errors import ConfigError
 from geo_model.images import read_image
 
@@ -44,6 +44,18 @@ def test_crops_are_those_of_resizing_the_whole_photo(sample_photos, interpolatio
     tops_and_lefts = [(16, 80), (0, 0), (0, 160), (32, 0), (32, 160)]
     for crop, (top, left) in zip(five_crop(image, rule), tops_and_lefts, strict=True):
         assert (pixels(crop) == whole[top : top + 224, left : left + 224]).all()
+
+
+def test_crop_boxes_are_where_the_crops_come_from(sample_photos):
+    rule = CropRule(256, 224, (0,) * 3, (1,) * 3)
+    whole = read_image(sample_photos[0]).resize((384, 256))
+    boxes = crop_boxes(whole.size, rule)
+    assert boxes.shape == (5, 4)
+    for crop, box in zip(five_crop(whole, rule), boxes, strict=True):
+        left, top, right, bottom = np.rint(box * [384, 256, 384, 256]).astype(int)
+        assert (pixels(crop) == np.asarray(whole)[top:bottom, left:right]).all()
+    assert crop_boxes((3840, 2560), rule) == pytest.approx(boxes)  # shares, whatever the photo's size
+    assert (boxes.min(), boxes.max()) == (0, 1)
 
 
 @pytest.mark.parametrize("size", [(5000, 200), (200, 5000)])
