@@ -145,11 +145,14 @@ class Decoded:
         levels: Probabilities of each level, coarse first, float32 (N, cells).
         product: Probabilities of the fine cells from all levels, float32 (N, F).
         classes: The fine class answered, int64 (N,).
+        points: Answers within these cells, latitude and longitude in degrees, float64 (N, 2); None answers
+            the cells' mean coordinates.
     """
 
     levels: tuple[Tensor, ...]
     product: Tensor
     classes: Tensor
+    points: Tensor | None = None
 
 
 class Decoder:

@@ -9,20 +9,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from geo_model.cells import LEVELS, Hierarchy, Level
 from geo_model.crops import five_crop, normalise
 from geo_model.decoding import CropReduction, Decoded, Decoder, credible_regions
 from geo_model.errors import DeviceError, ModelFolderError, PhotoError
 from geo_model.images import PhotoSource, photo_name, read_image, upright_rgb
-from geo_model.model_folder import ModelFolder, find_model, read_model_folder
+from geo_model.model_folder import ModelFolder, ModelSpec, find_model, read_model_folder
 from geo_model.network import GeoNetwork
 from geo_model.places import Place, nearest_places
 
@@ -96,6 +97,8 @@ class Prediction:
         levels: Probabilities of each head, float32 (cells of that level,), in [0, 1].
         product: Probabilities of the fine cells from all three levels, float32 (F,).
         hierarchy: The partitionings that the classes belong to.
+        answer: Latitude and longitude in degrees, from a model that answers more finely than a cell; None
+            answers the mean coordinate of the cell's photos.
     """
 
     name: str
@@ -103,16 +106,17 @@ class Prediction:
     levels: dict[Level, NDArray[np.float32]]
     product: NDArray[np.float32]
     hierarchy: Hierarchy
+    answer: tuple[float, float] | None = None
 
     @property
     def latitude(self) -> float:
         """Degrees."""
-        return float(self.hierarchy.fine.latitudes[self.class_index])
+        return self.answer[0] if self.answer else float(self.hierarchy.fine.latitudes[self.class_index])
 
     @property
     def longitude(self) -> float:
         """Degrees."""
-        return float(self.hierarchy.fine.longitudes[self.class_index])
+        return self.answer[1] if self.answer else float(self.hierarchy.fine.longitudes[self.class_index])
 
     @property
     def probability(self) -> float:
@@ -177,18 +181,32 @@ class Prediction:
 
 
 class Model:
-    """A model folder, loaded onto a device and ready to predict; made by `load`."""
+    """A network with its cells, loaded onto a device and ready to predict; made by `load`.
 
-    def __init__(self, folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> None:
-        self.path = folder.path
-        self.spec = folder.spec
-        self.hierarchy = folder.hierarchy
+    Args:
+        path: The folder that holds its model card.
+        spec: Its settings.
+        hierarchy: Its partitionings.
+        network: From normalised crops (B, 3, S, S) to coarse, middle and fine logits (B, cells).
+        device: Where it computes.
+        dtype: What it computes in.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        spec: ModelSpec,
+        hierarchy: Hierarchy,
+        network: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.path = path
+        self.spec = spec
+        self.hierarchy = hierarchy
         self.device = device
         self.dtype = dtype
         self.decoder = Decoder(self.hierarchy, self.spec.temperature, self.spec.decoding)
-        network = GeoNetwork(self.spec.backbone, self.spec.class_counts, len(self.spec.photo_kinds))
-        _check_crop_size(network, folder)
-        _load_weights(network, folder)
         network = network.eval().to(device=device, dtype=dtype)
         self.network = network.to(memory_format=torch.channels_last)
 
@@ -248,6 +266,18 @@ class Model:
         finally:  # also when the caller stops early: what was not begun is not read
             readers.shutdown(wait=True, cancel_futures=True)
 
+    @classmethod
+    def from_folder(cls, folder: ModelFolder, device: torch.device, dtype: torch.dtype) -> Model:
+        """The model that a model folder holds; raises ModelFolderError if its weights do not fit."""
+        network = GeoNetwork(folder.spec.backbone, folder.spec.class_counts, len(folder.spec.photo_kinds))
+        _check_crop_size(network, folder)
+        _load_weights(network, folder)
+        return cls(folder.path, folder.spec, folder.hierarchy, network, device, dtype)
+
+    def cut(self, image: Image.Image) -> Tensor:
+        """What the network sees of an upright RGB photo: uint8 crops (V, 3, S, S), V = 5."""
+        return five_crop(image, self.spec.crop_rule)
+
     @torch.inference_mode()
     def logits(self, crops: Tensor) -> tuple[Tensor, ...]:
         """Coarse, middle and fine logits, float32 (N, V, cells), of uint8 crops (N, V, 3, S, S)."""
@@ -270,7 +300,7 @@ class Model:
                 image = upright_rgb(source, name=name, short_side_px=needed_px)
             else:
                 image = read_image(source, name=name, short_side_px=needed_px)
-            return name, five_crop(image, self.spec.crop_rule)
+            return name, self.cut(image)
         except PhotoError as error:
             return name, PhotoFailure(name, str(error))
 
@@ -282,6 +312,7 @@ class Model:
             decoded = self.decode(torch.stack(readable), crops)
             levels = [probabilities.cpu().numpy() for probabilities in decoded.levels]
             product, classes = decoded.product.cpu().numpy(), decoded.classes.tolist()
+            answers = None if decoded.points is None else decoded.points.tolist()
         row = 0
         for name, content in batch:
             if isinstance(content, PhotoFailure):
@@ -293,6 +324,7 @@ class Model:
                 levels={level: levels[column][row].copy() for column, level in enumerate(LEVELS)},
                 product=product[row].copy(),
                 hierarchy=self.hierarchy,
+                answer=None if answers is None else tuple(answers[row]),
             )
             row += 1
 
@@ -315,7 +347,7 @@ def load(
     """
     chosen = _device(device)
     dtype = _dtype(precision, chosen)
-    return Model(read_model_folder(find_model(name_or_folder)), chosen, dtype)
+    return Model.from_folder(read_model_folder(find_model(name_or_folder)), chosen, dtype)
 
 
 def _device(device: str | torch.device) -> torch.device:
