@@ -9,12 +9,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
-from typing import IO, Protocol
-from urllib.parse import urlsplit
+from typing import Protocol
 
 from geo_model.errors import GeoModelError
-from train.download_fetch import retry_after_s
 from train.hosts import host_of
+from train.http_rules import RedirectError, retry_after_s, strict_opener
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 60.0
@@ -83,26 +82,6 @@ class _Passing(Exception):
         self.wait_seconds = wait_seconds
 
 
-class _SameHost(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect only within the host that was agreed to."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        if urlsplit(newurl).hostname != urlsplit(req.full_url).hostname:
-            raise GeoModelError(
-                f"{req.full_url} leads to another host, {urlsplit(newurl).hostname}; give the address there "
-                "if that host may be asked"
-            )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 class UrlSource:
     """A file behind an http or https address; a broken connection is taken up where it broke.
 
@@ -133,7 +112,7 @@ class UrlSource:
         self._on_wait = on_wait
         self._first_wait_seconds = first_wait_seconds
         self._timeout_seconds = timeout_seconds
-        self._opener = urllib.request.build_opener(_SameHost)
+        self._opener = strict_opener()
         host_of(url)
 
     def chunks(self, start: int = 0) -> Generator[bytes, None, None]:
@@ -181,6 +160,11 @@ class UrlSource:
                     position += len(chunk)
                     if chunk:
                         yield chunk
+        except RedirectError as error:
+            where = f"another host, {error.host}" if error.host else "no usable address"
+            raise GeoModelError(
+                f"{self.name} leads to {where}; give the address there if that host may be asked"
+            ) from error
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416 and position == self.size:

@@ -45,6 +45,7 @@ from train.download_reasons import is_passing
 from train.download_report import DownloadReport, count_reasons, to_ask_again, write_report
 from train.download_shard import ShardDownload, locked, shard_name
 from train.download_workers import run_here, run_on_spark
+from train.processors import processor_count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,7 +116,7 @@ def download(
         if distributor == "pyspark":
             run_on_spark(work, shards)
         else:
-            run_here(work, shards, processes or os.cpu_count() or 1)
+            run_here(work, shards, processes or processor_count())
 
     try:
         work_folder.mkdir(parents=True, exist_ok=True)

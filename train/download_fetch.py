@@ -12,7 +12,6 @@ does such an opener's work. It differs from urllib's own:
 
 from __future__ import annotations
 
-import email.utils
 import io
 import random
 import socket
@@ -22,8 +21,8 @@ import urllib.error
 import urllib.request
 import urllib.response
 from email.message import Message
-from http.client import HTTPMessage, HTTPResponse
-from typing import IO, NamedTuple
+from http.client import HTTPResponse
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from geo_model.errors import GeoModelError
@@ -40,6 +39,7 @@ from train.download_reasons import (
     is_passing,
     of_error,
 )
+from train.http_rules import RedirectError, retry_after_s, strict_opener
 
 ASKS = 4
 """How often in a row a photo is asked for while its host asks to slow down."""
@@ -77,7 +77,7 @@ class Fetcher:
 
     def __init__(self, back_off_s: float, failures_in_a_row: int) -> None:
         self._pauses = Pauses(back_off_s, failures_in_a_row)
-        self._opener = _strict_opener()
+        self._opener = strict_opener()
 
     def fetch(self, request: urllib.request.Request, timeout_s: float) -> Answer:
         """What the address of a request gives.
@@ -112,6 +112,8 @@ class Fetcher:
                 return Answer(content, tuple(response.headers.get_all("X-Robots-Tag", ())))
         except FetchError:
             raise
+        except RedirectError as error:
+            raise FetchError(ELSEWHERE if error.host else NO_ADDRESS) from None
         except Exception as error:
             reason = of_error(error)
             if reason is None:
@@ -207,18 +209,6 @@ def check_reachable(host: str, timeout_s: float) -> None:
         ) from None
 
 
-def retry_after_s(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, given as a number or a date (RFC 9110, 10.2.3), if any."""
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), 10**6))
-    try:
-        date = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return max(0.0, date.timestamp() - time.time())
-
-
 def _read(response: HTTPResponse, until: float) -> bytes:
     """The whole body."""
     length = response.headers.get("Content-Length", "")
@@ -240,41 +230,3 @@ def _read(response: HTTPResponse, until: float) -> bytes:
     if not content:
         raise FetchError(EMPTY)
     return bytes(content)
-
-
-class _SameHost(urllib.request.HTTPRedirectHandler):
-    """Follows a redirection only on the host that was asked."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        try:
-            target = urlsplit(newurl)
-            same = target.hostname == urlsplit(req.full_url).hostname and target.scheme in ("http", "https")
-        except ValueError:
-            raise FetchError(NO_ADDRESS) from None
-        if not same:
-            raise FetchError(ELSEWHERE)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _strict_opener() -> urllib.request.OpenerDirector:
-    """Opens http and https only; urllib's default one reads local files and FTP as well."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _SameHost(),
-    ):
-        opener.add_handler(handler)
-    return opener

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from train.processors import processor_count
 from train.ranks import PARENT
 
 _GRACE_SECONDS = 10.0
@@ -39,7 +40,7 @@ def launch(arguments: Sequence[str], count: int) -> int:
         "GROUP_RANK": "0",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // count)),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, processor_count() // count)),
         PARENT: str(os.getpid()),
     }
     if sys.platform == "linux":  # a machine's own name need not lead anywhere

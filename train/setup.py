@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from train.figures import BALANCED, FIGURES, SCORES
 from train.given_labels import check_said_classes, check_table
 from train.photo_index import PhotoIndex, Reading, read_indices
 from train.pretrained import load_pretrained
+from train.processors import processor_count
 from train.stages import CutBackbone
 
 
@@ -87,7 +87,7 @@ def prepare(config: Config, on_tar: Callable[[str], None] | None = None) -> Setu
     hierarchy = read_hierarchy(config)
     reading = Reading(
         folder=cache_folder(config) / "tars",
-        processes=min(_MOST_READERS, _processors()),
+        processes=min(_MOST_READERS, processor_count()),
         on_tar=on_tar,
         with_ids=config.data.labels is not None,
         allow_gaps=config.data.gaps == "allow",
@@ -124,11 +124,6 @@ def prepare(config: Config, on_tar: Callable[[str], None] | None = None) -> Setu
 def cache_folder(config: Config) -> Path:
     """Where to keep what takes long to compute."""
     return Path(config.backbone.cache_folder or Path(config.run_folder) / "cache")
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_hierarchy(config: Config) -> Hierarchy:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import email.utils
 import io
 import socket
-import time
 import urllib.request
 
 import pytest
 
 from tests.train.photo_server import serving
 from train import download_fetch
-from train.download_fetch import ASKS, Fetcher, Pauses, retry_after_s
+from train.download_fetch import ASKS, Fetcher, Pauses
 from train.download_reasons import (
     CUT,
     ELSEWHERE,
@@ -141,22 +139,6 @@ def test_reasons_that_pass():
         assert not is_passing(f"HTTP {code}")
     for text in (NOT_A_PHOTO, TOO_LARGE, UNTRUSTED, FORBIDDEN, NO_ADDRESS, "", "anything else"):
         assert not is_passing(text)
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        *[("0", 0), ("120", 120), (" 7 ", 7), ("9" * 40, 1e6), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
-        *[(junk, None) for junk in (None, "", "soon", "-1", "1.5", "٣")],
-    ],
-)
-def test_retry_after(value, seconds):
-    assert retry_after_s(value) == seconds
-
-
-def test_retry_after_as_a_date():
-    date = email.utils.formatdate(time.time() + 3000, usegmt=True)
-    assert 2000 < retry_after_s(date) <= 3000
 
 
 class Clock:
