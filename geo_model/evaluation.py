@@ -89,7 +89,7 @@ def summarise_arrays(
     Raises:
         ValueError: There is no photo.
     """
-    return _report(measure(levels, product, points, truth, hierarchy))
+    return report_of(measure(levels, product, points, truth, hierarchy))
 
 
 def evaluate(
@@ -117,8 +117,8 @@ def evaluate(
     """
     from geo_model.predict import PhotoFailure
 
-    intake = _Intake(photos, truths or {}, progress or (lambda: None))
-    evaluated: list[_Waiting] = []
+    intake = Intake(photos, truths or {}, progress or (lambda: None))
+    evaluated: list[WaitingPhoto] = []
     unreadable: list[tuple[str, str]] = []
     parts: list[Measurements] = []
     chunk: list[tuple[Prediction, Coordinate]] = []
@@ -139,7 +139,7 @@ def evaluate(
         raise TableError(intake.why_nothing(unreadable))
     measurements = Measurements.join(parts)
     kinds = tuple(photo.kind for photo in evaluated)
-    return _report(
+    return report_of(
         measurements,
         photo_ids=tuple(photo.photo_id for photo in evaluated),
         kinds=kinds,
@@ -151,7 +151,7 @@ def evaluate(
     )
 
 
-class _Waiting(NamedTuple):
+class WaitingPhoto(NamedTuple):
     """A photo that the model is at work on."""
 
     photo_id: str
@@ -159,8 +159,19 @@ class _Waiting(NamedTuple):
     truth: Coordinate
 
 
-class _Intake:
-    """Pairs photos with truth on their way to the model, and remembers those that go no further."""
+class Intake:
+    """Pairs photos with truth on their way to the model, and remembers those that go no further.
+
+    Args:
+        photos: As `evaluate` takes them.
+        truths: Latitude and longitude in degrees by id.
+        progress: Called for each photo that is left out.
+
+    Attributes:
+        waiting: Photos that were handed to the model and whose result is not yet taken, in their order.
+        without_truth: Ids of photos that no truth is known for.
+        repeated: Ids of photos left out because another photo took the truth of their file name.
+    """
 
     def __init__(
         self,
@@ -171,12 +182,13 @@ class _Intake:
         self.photos = photos
         self.truths = truths
         self.progress = progress
-        self.waiting: deque[_Waiting] = deque()
+        self.waiting: deque[WaitingPhoto] = deque()
         self.used: set[str] = set()
         self.without_truth: list[str] = []
         self.repeated: list[str] = []
 
     def named_sources(self) -> Iterator[tuple[str, Source]]:
+        """Id and photo of everything with truth, for `Model.stream`."""
         for photo in self.photos:
             known = photo if isinstance(photo, SourcePhoto) else SourcePhoto(photo[0], b"")
             source = photo.source if isinstance(photo, SourcePhoto) else photo[1]
@@ -192,7 +204,7 @@ class _Intake:
                 continue
             if photo_id in self.truths:
                 self.used.add(photo_id)
-            self.waiting.append(_Waiting(known.photo_id, known.kind, truth))
+            self.waiting.append(WaitingPhoto(known.photo_id, known.kind, truth))
             yield known.photo_id, source
 
     def why_nothing(self, unreadable: list[tuple[str, str]]) -> str:
@@ -216,7 +228,8 @@ class _Intake:
         )
 
 
-def _report(measurements: Measurements, **more: Any) -> Report:  # noqa: ANN401 - fields of Report
+def report_of(measurements: Measurements, **more: Any) -> Report:  # noqa: ANN401 - fields of Report
+    """The report of photos that are measured already; `more` are other fields of it."""
     return Report(
         distances=tuple(summarise(name, measurements.distances_km[name]) for name in ANSWERS),
         coverages=tuple(measurements.coverage(region) for region in REGION_SHARES),
@@ -244,4 +257,4 @@ def _by_kind(measurements: Measurements, kinds: Sequence[str | None]) -> dict[st
     present = sorted(set(labels.tolist()))
     if len(present) < 2:
         return {}
-    return {kind or "not said": _report(measurements[labels == kind]) for kind in present}
+    return {kind or "not said": report_of(measurements[labels == kind]) for kind in present}

@@ -59,6 +59,8 @@ class Measurements:
         ranks: For each of `ANSWERS` the place of the true cell, from 1, among the cells from the most
             probable down, int64 (N,); 0 where no cell holds the truth. Of equals the lower class comes first.
             That of the answer is by the fine cells' probabilities from all levels.
+        confidences: For each of `ANSWERS` the probability of the most probable cell, float64 (N,). That cell
+            is right where `ranks` is 1.
     """
 
     truth: NDArray[np.float64]
@@ -68,6 +70,7 @@ class Measurements:
     areas_km2: dict[float, NDArray[np.float64]]
     outside: NDArray[np.bool_]
     ranks: dict[str, NDArray[np.int64]]
+    confidences: dict[str, NDArray[np.float64]]
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -82,6 +85,7 @@ class Measurements:
             {key: values[rows] for key, values in self.areas_km2.items()},
             self.outside[rows],
             {key: values[rows] for key, values in self.ranks.items()},
+            {key: values[rows] for key, values in self.confidences.items()},
         )
 
     @classmethod
@@ -96,6 +100,7 @@ class Measurements:
             {key: np.concatenate([part.areas_km2[key] for part in parts]) for key in first.areas_km2},
             np.concatenate([part.outside for part in parts]),
             {key: np.concatenate([part.ranks[key] for part in parts]) for key in first.ranks},
+            {key: np.concatenate([part.confidences[key] for part in parts]) for key in first.confidences},
         )
 
     def top(self, answer: str, k: int) -> float:
@@ -142,11 +147,12 @@ def measure(
 
     points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     truth = np.asarray(truth, dtype=np.float64).reshape(-1, 2)
-    distances_km, ranks = {}, {}
+    distances_km, ranks, confidences = {}, {}, {}
     for level, probabilities in zip(LEVELS, levels, strict=True):
         probabilities = np.asarray(probabilities)
         best = probabilities.argmax(axis=1)
         cells = hierarchy[level]
+        confidences[level.value] = probabilities.max(axis=1).astype(np.float64)
         ranks[level.value] = _ranks(probabilities, cells.classes_of(truth[:, 0], truth[:, 1]))
         distances_km[level.value] = great_circle_km(
             cells.latitudes[best], cells.longitudes[best], truth[:, 0], truth[:, 1]
@@ -155,12 +161,13 @@ def measure(
     truth_classes = hierarchy.fine.classes_of(truth[:, 0], truth[:, 1])
     outside = truth_classes < 0
     ranks[HIERARCHY] = _ranks(np.asarray(product), truth_classes)
+    confidences[HIERARCHY] = np.asarray(product).max(axis=1).astype(np.float64)
     covered, areas_km2 = {}, {}
     for share in REGION_SHARES:
         region = credible_regions(torch.as_tensor(product), share).numpy()
         covered[share] = ~outside & region[np.arange(len(truth)), truth_classes]
         areas_km2[share] = region @ hierarchy.fine.areas_km2
-    return Measurements(truth, points, distances_km, covered, areas_km2, outside, ranks)
+    return Measurements(truth, points, distances_km, covered, areas_km2, outside, ranks, confidences)
 
 
 def _ranks(probabilities: NDArray[np.floating[Any]], classes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -136,7 +136,7 @@ class PhotoCollection:
         for name, content in self._members(lambda name: _MAX_JSON_BYTES if _is_json(name) else None):
             if _is_json(name):
                 where = f"{self.path}, {photo_name(name)}"
-                self._annotations[name[: -len(".json")]] = _annotation(where, content)
+                self._annotations[name[: -len(".json")]] = read_annotation(where, content)
             elif is_photo_name(name):
                 count += 1
         return count
@@ -201,7 +201,7 @@ def _is_json(name: str) -> bool:
     return name.lower().endswith(".json")
 
 
-def _annotation(where: str, content: bytes) -> tuple[Coordinate | None, str | None]:
+def read_annotation(where: str, content: bytes) -> tuple[Coordinate | None, str | None]:
     """Truth and kind from the JSON beside a photo; both may be absent."""
     try:
         data = json.loads(content)

@@ -7,6 +7,7 @@ then a line a photo; degrees; UTF-8 with or without a byte order mark, LF or CRL
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Iterator
@@ -22,11 +23,12 @@ TRUTH_COLUMNS = (("IMG_ID", "LAT", "LON"), ("img_id", "gt_lat", "gt_long"))
 """The two layouts of a truth CSV, each id, latitude, longitude; upper or lower case."""
 
 
-def read_truth_csv(path: str | os.PathLike[str]) -> dict[str, Coordinate]:
+def read_truth_csv(source: str | os.PathLike[str] | bytes, name: str | None = None) -> dict[str, Coordinate]:
     """Read where photos were taken.
 
     Args:
-        path: A truth CSV, see the head of this module.
+        source: Path of a truth CSV, see the head of this module, or its content.
+        name: What to call it in an error; by default its path.
 
     Returns:
         Latitude and longitude in degrees for each photo id.
@@ -35,8 +37,8 @@ def read_truth_csv(path: str | os.PathLike[str]) -> dict[str, Coordinate]:
         TableError: The file cannot be read, a column is missing, an id is empty or repeated, or a coordinate
             is no coordinate; the sentence names file, line and column.
     """
-    name = os.fspath(path)
-    rows = csv_rows(path)
+    name = _table_name(source, name)
+    rows = csv_rows(source, name)
     columns = _truth_columns(name, next(rows, (1, []))[1])
     (id_column, id_at), (latitude_column, latitude_at), (longitude_column, longitude_at) = columns
     truths: dict[str, Coordinate] = {}
@@ -67,15 +69,25 @@ def read_truth_csv(path: str | os.PathLike[str]) -> dict[str, Coordinate]:
     return truths
 
 
-def csv_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(
+    source: str | os.PathLike[str] | bytes, name: str | None = None
+) -> Iterator[tuple[int, list[str]]]:
     """The rows of a CSV, UTF-8 with or without a byte order mark, each with the line that it ends in.
+
+    Args:
+        source: Path of the CSV, or its content.
+        name: What to call it in an error; by default its path.
 
     Raises:
         TableError: The file cannot be read, is not UTF-8 text, or is not CSV.
     """
-    name = os.fspath(path)
+    name = _table_name(source, name)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
+        with (
+            io.TextIOWrapper(io.BytesIO(source), newline="", encoding="utf-8-sig")
+            if isinstance(source, bytes)
+            else open(source, newline="", encoding="utf-8-sig")
+        ) as stream:
             reader = csv.reader(stream)
             for cells in reader:
                 yield reader.line_num, cells
@@ -88,6 +100,10 @@ def csv_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
         raise TableError(
             f"{name}, line {reader.line_num}: it is not CSV ({error}); save the table as CSV."
         ) from error
+
+
+def _table_name(source: str | os.PathLike[str] | bytes, name: str | None) -> str:
+    return name or ("the table" if isinstance(source, bytes) else os.fspath(source))
 
 
 def _truth_columns(name: str, header: list[str]) -> list[tuple[str, int]]:

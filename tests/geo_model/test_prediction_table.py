@@ -124,3 +124,52 @@ def test_no_text_makes_reading_fail_in_another_way(tmp_path_factory, text):
         return
     assert len(table) == len(table.truth) == len(table.points) >= 1
     assert all(math.isfinite(distance) for distance in table.distances_km)
+
+
+def test_content_is_read_as_a_file_is(tmp_path):
+    text = "img_id,gt_lat,gt_long,predicted_lat,predicted_long\na.jpg,1,2,3,4\nb.jpg,91,2,3,4\n"
+    path = tmp_path / "t.csv"
+    path.write_text(text, encoding="utf-8")
+    from_file, from_bytes = read_predictions(path), read_predictions(text.encode(), "t.csv")
+    assert from_bytes.photo_ids == from_file.photo_ids == ("a.jpg",)
+    assert from_bytes.name == from_file.name == "t.csv"
+    assert from_bytes.bad_rows[0].startswith("t.csv, line 3, column gt_lat: latitude 91 is beyond")
+    with pytest.raises(TableError, match=r"t\.csv: it is not UTF-8 text"):
+        read_predictions(b"\xff\xfe", "t.csv")
+
+
+def test_a_table_is_written_and_read_back():
+    from geo_model.prediction_table import WRITTEN_COLUMNS, table_csv
+
+    text = (
+        ",".join(WRITTEN_COLUMNS) + "\n"
+        'a.jpg,1.5,-2.25,170.123456,-179.0,2112.03,https://a.org/1.jpg,1,"B, =C",4,CC-BY 2.0,https://c.org/\n'
+        "b.jpg,0.0,0.0,0.0,0.0,0.00,,0,,,,\n"
+    )
+    table = read_predictions(text.encode(), "t.csv")
+    assert table.credits[0].author == "B, =C"
+    assert table.credits[1] is None
+    written = "".join(table_csv(table))
+    assert written.splitlines()[2] == text.splitlines()[2]
+    again = read_predictions(written.encode(), "t.csv")
+    assert again.credits == table.credits
+    assert np.array_equal(again.truth, table.truth)
+    assert np.array_equal(again.points, table.points)
+    assert "".join(table_csv(again)) == written
+
+
+def test_the_bundled_table_holds_the_published_figures():
+    from pathlib import Path
+
+    from geo_model.prediction_table import table_csv
+
+    path = Path(__file__).resolve().parents[2] / "assets" / "im2gps.csv"
+    table = read_predictions(path)
+    assert (len(table), table.bad_rows, table.remarks) == (237, (), ())
+    percents = [round(100 * accuracy.share, 1) for accuracy in table.summary().accuracies]
+    assert percents == [16.9, 43.0, 51.9, 66.7, 80.2]
+    assert sum(credit is None for credit in table.credits) == 52
+    assert {credit.host for credit in table.credits if credit} == {
+        f"farm{number}.staticflickr.com" for number in (1, 2, 4)
+    }
+    assert "".join(table_csv(table)) == path.read_text(encoding="utf-8")
