@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geo_model.errors import GeoModelError
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _SHARDS_PER_SPARK_JOB = 1000
+_NAMES_AN_EXCEPTION = re.compile(r"(Caused by: )?[\w.]+(Error|Exception): ")
+_HERE = str(Path(__file__).resolve().parents[1])
 
 Shards = Sequence[tuple[int, str]]
 
@@ -66,8 +70,9 @@ def run_on_spark(work: ShardDownload, shards: Shards) -> None:
     """Fetch shards with img2dataset's PySpark distributor.
 
     The session is the one that is active, or a new one as the user's Spark configuration says: master,
-    executors and memory come from `spark-submit`, `spark-defaults.conf` or the environment. Every executor
-    needs this project and its requirements, and must see the folders of `work`.
+    executors and memory come from `spark-submit`, `spark-defaults.conf` or the environment. Every machine
+    needs this project in the same folder, a Python with its requirements (PYSPARK_PYTHON; by default at the
+    path of the one that runs here), and must see the folders of `work`.
 
     Args:
         work: What to do with each.
@@ -77,11 +82,13 @@ def run_on_spark(work: ShardDownload, shards: Shards) -> None:
         GeoModelError: PySpark is not installed or cannot start, or a shard could not be done.
     """
     try:
+        from py4j.protocol import Py4JError  # what PySpark does not make an exception of its own
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise GeoModelError(f"--distributor pyspark needs PySpark: pip install pyspark ({error})") from None
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # see train/download_img2dataset.py
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     from img2dataset.distributor import pyspark_distributor
 
     with contextlib.redirect_stdout(sys.stderr):  # img2dataset prints
@@ -92,14 +99,28 @@ def run_on_spark(work: ShardDownload, shards: Shards) -> None:
         except (PySparkException, OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise GeoModelError(f"Spark cannot start ({reason}); is Java installed?") from None
+        environment = session.sparkContext.environment  # of the workers, beside their machines' own
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (_HERE, environment.get("PYTHONPATH"))))
         try:
             pyspark_distributor(1, work, iter(shards), _SHARDS_PER_SPARK_JOB, 1)
+        except (PySparkException, Py4JError) as error:
+            raise GeoModelError(
+                f"a Spark worker failed ({spark_reason(error)}); every machine needs this project in "
+                f"{_HERE} and a Python with its requirements at {os.environ['PYSPARK_PYTHON']}, or where PYSPARK_PYTHON says"
+            ) from None
         finally:
             if active is None:
                 session.stop()
     for number, path in shards:
         if not is_done(path):
             raise GeoModelError(_fault(work, number))
+
+
+def spark_reason(error: Exception) -> str:
+    """The last exception that Spark's long message names, in one line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    named = [line for line in lines if _NAMES_AN_EXCEPTION.match(line)]
+    return (named or lines)[-1].removeprefix("Caused by: ")[:200]
 
 
 def _fault(work: ShardDownload, number: int) -> str:

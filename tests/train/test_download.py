@@ -29,6 +29,7 @@ from train.download_fetch import Answer
 from train.download_plan import make_plan
 from train.download_reasons import CUT, DAMAGED, ELSEWHERE, NO_ADDRESS, NO_ANSWER, NOT_A_PHOTO
 from train.download_spool import Spool
+from train.download_workers import spark_reason
 from train.photo_index import index_photos
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -404,24 +405,52 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 
 def test_on_spark(photos, tmp_path):
-    pytest.importorskip(
+    """With a worker of its own, which begins in another folder and inherits nothing, as on a cluster."""
+    pyspark = pytest.importorskip(
         "pyspark", reason="needs PySpark, which this machine does not have: pip install pyspark"
     )
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         pytest.skip("needs Java for PySpark, which this machine does not have")
     table = write_table(tmp_path / "photos.csv", range(24))
-    out = tmp_path / "out"
+    out, home = tmp_path / "out", tmp_path / "spark-home"
+    home.mkdir()  # Spark's worker leaves its files there
+    for part in Path(pyspark.__file__).parent.iterdir():
+        (home / part.name).symlink_to(part)
     with serving(photos, {path_of(5): ["500", "ok"], path_of(6): ["404"]}) as server:
         # The user's own configuration: a spark-defaults.conf that SPARK_CONF_DIR names.
         (tmp_path / "spark-defaults.conf").write_text(
-            "spark.master local[2]\nspark.ui.enabled false\nspark.driver.memory 512m\n"
-            f"spark.local.dir {tmp_path / 'spark'}\n"
+            "spark.master local-cluster[1,2,1024]\nspark.executor.memory 1024m\nspark.ui.enabled false\n"
+            f"spark.driver.memory 512m\nspark.local.dir {tmp_path / 'spark'}\n"
         )
-        done = run(
-            *(table, out, server, "--shard-size", 7, "--distributor", "pyspark", "--yes"),
-            env={**os.environ, "SPARK_CONF_DIR": str(tmp_path)},
-        )
+        environment = {
+            **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            **{"SPARK_CONF_DIR": str(tmp_path), "SPARK_LOCAL_IP": "127.0.0.1"},
+            "SPARK_HOME": str(home),
+        }
+        options = ("--shard-size", 7, "--distributor", "pyspark", "--yes")
+        done = run(table, out, server, *options, env=environment)
         assert done.returncode == 0, done.stderr
         assert "23 of 24 photos, tars 00000 to 00004; missing: 1 (4.17%), see missing.csv." in done.stdout
         check_tars(out, [row for row in range(24) if row != 6])
         assert server.requests == {path_of(row): 2 if row == 5 else 1 for row in range(24)}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "An exception was thrown from the Python worker:\nTraceback (most recent call last):\n"
+            "  File \"x.py\", line 1, in f\nModuleNotFoundError: No module named 'PIL'\n\n",
+            "ModuleNotFoundError: No module named 'PIL'",
+        ),
+        (
+            "An error occurred while calling z:o.collectAndServe.\n: org.SparkException: Job aborted\n"
+            '\tat x\nCaused by: java.io.IOException: Cannot run program "no-python"\n\t... 1 more\n',
+            'java.io.IOException: Cannot run program "no-python"',
+        ),
+        ("", "RuntimeError"),
+        ("it is over", "it is over"),
+    ],
+)
+def test_why_a_spark_worker_failed_in_one_line(text, reason):
+    assert spark_reason(RuntimeError(text)) == reason
