@@ -49,8 +49,9 @@ class Data:
     Attributes:
         train, val: Tars.
         kind_weights: Multiplies the draws of a kind (1 if it is not named).
-        labels: CSV of `python -m train assign`. Classes follow from coordinates and partitionings; this
-            table, like `classes` in the tars' JSON files, is held against them: a difference is an error.
+        labels: CSV of `python -m train assign`, or a list of them, in which every photo stands. Classes
+            follow from coordinates and partitionings; these tables, like `classes` in the tars' JSON files,
+            are held against them: a difference is an error.
         gaps: Whether numbers may be missing in a row of numbered tars.
         unreadable_photos: `stop` ends the run at a training photo that cannot be decoded, `skip` goes on
             without it, as long as there are few, and lists them in the run folder.
@@ -61,7 +62,7 @@ class Data:
     train: tuple[Source, ...]
     val: tuple[Source, ...]
     kind_weights: dict[str, float] = field(default_factory=dict, metadata={"low": 0})
-    labels: str | None = None
+    labels: str | tuple[str, ...] | None = None
     gaps: Literal["refuse", "allow"] = "refuse"
     unreadable_photos: Literal["stop", "skip"] = "stop"
     tars_at_once: int = number(0, low=0)

@@ -105,8 +105,8 @@ def run_on_spark(work: ShardDownload, shards: Shards) -> None:
             pyspark_distributor(1, work, iter(shards), _SHARDS_PER_SPARK_JOB, 1)
         except (PySparkException, Py4JError) as error:
             raise GeoModelError(
-                f"a Spark worker failed ({spark_reason(error)}); every machine needs this project in "
-                f"{_HERE} and a Python with its requirements at {os.environ['PYSPARK_PYTHON']}, or where PYSPARK_PYTHON says"
+                f"a Spark worker failed ({spark_reason(error)}); every machine needs this project in {_HERE} "
+                f"and at {os.environ['PYSPARK_PYTHON']} (PYSPARK_PYTHON) a Python with its requirements"
             ) from None
         finally:
             if active is None:

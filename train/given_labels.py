@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from array import array
 from collections.abc import Iterator, Sequence
 
@@ -35,21 +34,22 @@ def check_said_classes(photos: PhotoIndex, classes: NDArray[np.int64], hierarchy
         _check(photos, photos.given_classes, classes, hierarchy, "its JSON")
 
 
-def check_table(
-    path: str, splits: Sequence[tuple[PhotoIndex, NDArray[np.int64]]], hierarchy: Hierarchy
+def check_tables(
+    paths: Sequence[str], splits: Sequence[tuple[PhotoIndex, NDArray[np.int64]]], hierarchy: Hierarchy
 ) -> None:
-    """Check the classes in a table of `python -m train assign`.
+    """Check the classes in tables of `python -m train assign`.
 
     Args:
-        path: CSV with the columns IMG_ID, coarse, middle and fine; others are ignored. A class is empty where
-            no cell holds the photo.
+        paths: CSVs with the columns IMG_ID, coarse, middle and fine; others are ignored. A class is empty
+            where no cell holds the photo. All of them together must hold every photo.
         splits: Training and validation photos, with ids, each with its classes, int64 (N, 3), -1 for none.
         hierarchy: The partitionings.
 
     Raises:
-        ConfigError: The table cannot be read, lacks a photo, or gives one another class.
+        ConfigError: A table cannot be read, a photo is in none, or has another class there.
     """
-    ids, given = _read(path)
+    ids, given = _read(paths)
+    named = " and ".join(map(str, paths))
     for photos, classes in splits:
         assert photos.ids is not None
         rows = np.empty(len(photos), np.int64)
@@ -59,11 +59,11 @@ def check_table(
         if (rows < 0).any():
             lacking = int(np.argmin(rows))
             raise ConfigError(
-                f"data.labels: {path} has no row for {(rows < 0).sum():,} of {len(photos):,} photos; the "
+                f"data.labels: {named} has no row for {(rows < 0).sum():,} of {len(photos):,} photos; the "
                 f"first is {photos.ids[lacking]} ({photos.name(lacking)}). Make it with `python -m train "
                 "assign` from a table of these photos."
             )
-        _check(photos, given[rows], classes, hierarchy, path)
+        _check(photos, given[rows], classes, hierarchy, named)
 
 
 def _check(
@@ -90,11 +90,16 @@ def _class(number: int) -> str:
     return "no class" if number < 0 else f"class {number}"
 
 
-def _read(path: str) -> tuple[PhotoIds, NDArray[np.int32]]:
-    """Ids and classes, int32 (N, 3), -1 for none, of a table."""
+def _read(paths: Sequence[str]) -> tuple[PhotoIds, NDArray[np.int32]]:
+    """Ids and classes, int32 (N, 3), -1 for none, of tables."""
     numbers = array("i")
+    ids = PhotoIds.of(photo_id for path in paths for photo_id in _rows(path, numbers))
+    return ids, np.frombuffer(numbers, np.int32).reshape(-1, 3)
 
-    def ids() -> Iterator[str]:
+
+def _rows(path: str, numbers: array[int]) -> Iterator[str]:
+    """The ids of a table; their classes go to `numbers`."""
+    try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
@@ -116,14 +121,8 @@ def _read(path: str) -> tuple[PhotoIds, NDArray[np.int32]]:
                         "three classes, whole numbers or empty; make the table anew."
                     ) from None
                 yield photo_id
-
-    try:
-        found = PhotoIds.of(ids())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ConfigError(
-            f"data.labels: {os.fspath(path)} cannot be read ({reason}); check the path."
-        ) from error
+        raise ConfigError(f"data.labels: {path} cannot be read ({reason}); check the path.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"data.labels: {path} is not a UTF-8 CSV ({error}); make it anew.") from error
-    return found, np.frombuffer(numbers, np.int32).reshape(-1, 3)

@@ -17,7 +17,7 @@ from geo_model.network import GeoNetwork
 from train.config import Config, digest
 from train.features import weights_digest
 from train.figures import BALANCED, FIGURES, SCORES
-from train.given_labels import check_said_classes, check_table
+from train.given_labels import check_said_classes, check_tables
 from train.photo_index import PhotoIndex, Reading, read_indices
 from train.pretrained import load_pretrained
 from train.processors import processor_count
@@ -97,8 +97,9 @@ def prepare(config: Config, on_tar: Callable[[str], None] | None = None) -> Setu
     train_classes, val_classes = train.classes(hierarchy), val.classes(hierarchy)
     for photos, classes in ((train, train_classes), (val, val_classes)):
         check_said_classes(photos, classes, hierarchy)
-    if config.data.labels is not None:
-        check_table(config.data.labels, ((train, train_classes), (val, val_classes)), hierarchy)
+    if (labels := config.data.labels) is not None:
+        tables = (labels,) if isinstance(labels, str) else labels
+        check_tables(tables, ((train, train_classes), (val, val_classes)), hierarchy)
     # Hundreds of megabytes for millions of photos, and not needed any more.
     train, val = (replace(photos, given_classes=None, ids=None) for photos in (train, val))
     if config.labels.kind == "hard":

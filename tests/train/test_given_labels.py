@@ -7,7 +7,7 @@ from geo_model.cells import LEVELS, Hierarchy, Partitioning
 from geo_model.errors import ConfigError
 from train.assign import write_assigned
 from train.config import Source, read_config
-from train.given_labels import check_said_classes, check_table
+from train.given_labels import check_said_classes, check_tables
 from train.photo_index import Reading, index_photos
 from train.setup import prepare
 from train.tables import read_coordinates
@@ -71,7 +71,7 @@ def test_a_table_of_labels_must_hold_every_photo_with_its_classes(labelled, hier
     coordinates = read_coordinates(source)
     path = tmp_path / "assigned.csv"
     write_assigned(path, coordinates, np.stack([classes[0] * 0, classes[1], classes[0]]))
-    check_table(str(path), [(photos, classes)], hierarchy)
+    check_tables((str(path),), [(photos, classes)], hierarchy)
 
     with open(path, newline="") as file:
         header, *rows = csv.reader(file)
@@ -87,11 +87,11 @@ def test_a_table_of_labels_must_hold_every_photo_with_its_classes(labelled, hier
         with open(tmp_path / "wrong.csv", "w", newline="") as file:
             csv.writer(file).writerows([header, *changed])
         with pytest.raises(ConfigError, match=says):
-            check_table(str(tmp_path / "wrong.csv"), [(photos, classes)], hierarchy)
+            check_tables((str(tmp_path / "wrong.csv"),), [(photos, classes)], hierarchy)
     with pytest.raises(ConfigError, match="has no column coarse"):
-        check_table(str(source), [(photos, classes)], hierarchy)
+        check_tables((str(source),), [(photos, classes)], hierarchy)
     with pytest.raises(ConfigError, match=r"data\.labels: .*cannot be read \(no such file"):
-        check_table(str(tmp_path / "none.csv"), [(photos, classes)], hierarchy)
+        check_tables((str(tmp_path / "none.csv"),), [(photos, classes)], hierarchy)
 
 
 def test_wrong_labels_and_missing_tars_are_found_before_the_first_step(write_config, tmp_path, write_tar):
@@ -120,6 +120,12 @@ def test_a_table_of_labels_is_checked_before_the_first_step(write_config, tmp_pa
     path = tmp_path / "assigned.csv"
     path.write_text("IMG_ID,LAT,LON,coarse,middle,fine\n" + "".join(rows))
     prepare(read_config(config, [f"data.labels={path}"]))
+    two = [tmp_path / "train.csv", tmp_path / "val.csv"]
+    for part, of_part in zip(two, (rows[: len(setup.train)], rows[len(setup.train) :]), strict=True):
+        part.write_text("IMG_ID,LAT,LON,coarse,middle,fine\n" + "".join(of_part))
+    prepare(read_config(config, [f"data.labels=[{two[0]}, {two[1]}]"]))
+    with pytest.raises(ConfigError, match=r"data\.labels: .*none\.csv cannot be read"):
+        prepare(read_config(config, [f"data.labels=[{two[0]}, {tmp_path / 'none.csv'}]"]))
     missing = setup.val.keys[-1]
     left = [row for row in rows if not row.startswith(f"{missing},")]  # keys repeat over the tests' tars
     path.write_text("IMG_ID,LAT,LON,coarse,middle,fine\n" + "".join(left))
