@@ -25,22 +25,35 @@ def replaced_when_written(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     Raises:
         GeoModelError: The folder is missing or cannot be written to.
     """
+    with replaced_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def replaced_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """As `replaced_when_written`, for what writes to a path: yields that of the temporary file."""
     target = Path(path)
     check_writable(target)
     try:
         handle, name = tempfile.mkstemp(prefix=".written-", suffix=".part", dir=target.parent)
     except OSError as error:
         raise GeoModelError(f"{target} cannot be written: {_reason(error)}") from error
+    os.close(handle)
     part = Path(name)
     try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:
-            yield file
+        yield part
         part.chmod(0o666 & ~_umask())  # a temporary file is private, the result is an ordinary one
         part.replace(target)
     except OSError as error:
         raise GeoModelError(f"{target} cannot be written: {_reason(error)}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a whole binary file; raises GeoModelError as `replaced_when_written` does."""
+    with replaced_file(path) as part:
+        part.write_bytes(data)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,11 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from geo_model import geoclip_parts
 from geo_model.cells import LEVELS, Hierarchy, Level
 from geo_model.crops import five_crop, normalise
 from geo_model.decoding import CropReduction, Decoded, Decoder, credible_regions
 from geo_model.errors import DeviceError, ModelFolderError, PhotoError
+from geo_model.folding import folded
 from geo_model.images import PhotoSource, photo_name, read_image, upright_rgb
+from geo_model.measured_choices import choices_for
 from geo_model.model_folder import ModelFolder, ModelSpec, find_model, read_model_folder
 from geo_model.network import GeoNetwork
 from geo_model.places import Place, nearest_places
@@ -33,8 +37,13 @@ PhotoInput: TypeAlias = Source | tuple[str, Source]
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
-_BATCH_SIZES = {"cpu": 8, "cuda": 64}
-_READERS = max(1, min(8, (os.cpu_count() or 2) // 2))
+
+@dataclass(frozen=True)
+class _Given:
+    """A batch that the device was given: photos or failures in order, and what it makes of the photos."""
+
+    names: list[tuple[str, PhotoFailure | None]]
+    decoded: Decoded | None
 
 
 @dataclass(frozen=True)
@@ -190,6 +199,11 @@ class Model:
         network: From normalised crops (B, 3, S, S) to coarse, middle and fine logits (B, cells).
         device: Where it computes.
         dtype: What it computes in.
+
+    Attributes:
+        network: The network as given, on its device and in its precision.
+        fast_network: What predictions are made with: the same function in fewer steps, see `folding`. On the
+            CPU its heads are float32 in any precision: logits in bfloat16 would tie.
     """
 
     def __init__(
@@ -207,8 +221,12 @@ class Model:
         self.device = device
         self.dtype = dtype
         self.decoder = Decoder(self.hierarchy, self.spec.temperature, self.spec.decoding)
-        network = network.eval().to(device=device, dtype=dtype)
+        self.choices = choices_for(device)
+        network = network.eval()
+        self.fast_network = _fast(network, spec.crop_rule.crop_px, device, dtype)
+        network = network.to(device=device, dtype=dtype)
         self.network = network.to(memory_format=torch.channels_last)
+        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def predict(
         self,
@@ -222,7 +240,7 @@ class Model:
         Args:
             photos: One photo, or an iterable of photos: path, encoded bytes, binary file, PIL image, or
                 (name, any of these).
-            batch_size: Photos that go through the network together; does not change the answers.
+            batch_size: Photos that are read, located and given back together; does not change the answers.
             crops: `mean` or `max` over the five crops; None takes what the model was measured with.
 
         Raises:
@@ -247,22 +265,26 @@ class Model:
         Yields:
             A prediction, or a failure that names the photo and says why it could not be read.
         """
-        size = _BATCH_SIZES.get(self.device.type, 8) if batch_size == "auto" else int(batch_size)
+        size = self.choices.batch_size if batch_size == "auto" else int(batch_size)
         if size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be 1 or more")
         inputs: Iterator[Any] = iter([photos] if _is_one_photo(photos) else cast("Iterable[Any]", photos))
-        readers = ThreadPoolExecutor(_READERS, thread_name_prefix="photo-reader")
+        readers = ThreadPoolExecutor(self.choices.readers, thread_name_prefix="photo-reader")
         try:
             pending: deque[Future[tuple[str, Tensor | PhotoFailure]]] = deque()
+            given: deque[_Given] = deque()
             numbered = enumerate(inputs, start=1)
             while True:
                 # One batch ahead of the network, so that decoding and computing overlap.
                 for number, photo in islice(numbered, 2 * size - len(pending)):
                     pending.append(readers.submit(self._read, photo, number))
-                if not pending:
+                if pending:
+                    batch = [pending.popleft().result() for _ in range(min(size, len(pending)))]
+                    given.append(self._give(batch, crops))
+                elif not given:
                     return
-                batch = [pending.popleft().result() for _ in range(min(size, len(pending)))]
-                yield from self._predict_batch(batch, crops)
+                if not pending or len(given) > self.choices.batches_ahead:
+                    yield from self._take(given.popleft())
         finally:  # also when the caller stops early: what was not begun is not read
             readers.shutdown(wait=True, cancel_futures=True)
 
@@ -281,11 +303,26 @@ class Model:
     @torch.inference_mode()
     def logits(self, crops: Tensor) -> tuple[Tensor, ...]:
         """Coarse, middle and fine logits, float32 (N, V, cells), of uint8 crops (N, V, 3, S, S)."""
-        count, views = crops.shape[:2]
-        flat = crops.flatten(0, 1).to(self.device, non_blocking=True)
-        pixels = normalise(flat, self.spec.crop_rule, self.dtype)
-        outputs = self.network(pixels.contiguous(memory_format=torch.channels_last))
-        return tuple(output.float().unflatten(0, (count, views)) for output in outputs)
+        parts = [self._logits(part) for part in crops.split(self.choices.photos_at_once or len(crops))]
+        levels = zip(*parts, strict=True)
+        return tuple(torch.cat(level).unflatten(0, crops.shape[:2]) for level in levels)
+
+    def _logits(self, crops: Tensor) -> tuple[Tensor, ...]:
+        """The same of photos that go through the network together: float32 (N * V, cells)."""
+        pixels = normalise(self._moved(crops.flatten(0, 1)), self.spec.crop_rule, self.dtype)
+        outputs = self.fast_network(pixels.contiguous(memory_format=torch.channels_last))
+        return tuple(output.float() for output in outputs)
+
+    def _moved(self, crops: Tensor) -> Tensor:
+        """Crops on the device; to a GPU on a stream of their own, while it computes the batch before."""
+        if self._copies is None or crops.is_cuda:
+            return crops.to(self.device)
+        computing = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._copies):
+            moved = crops.pin_memory().to(self.device, non_blocking=True)
+        computing.wait_stream(self._copies)
+        moved.record_stream(computing)
+        return moved
 
     def decode(self, crops: Tensor, reduction: CropReduction | None = None) -> Decoded:
         """Probabilities and answers for uint8 crops (N, V, 3, S, S)."""
@@ -304,19 +341,27 @@ class Model:
         except PhotoError as error:
             return name, PhotoFailure(name, str(error))
 
-    def _predict_batch(
+    def _give(
         self, batch: list[tuple[str, Tensor | PhotoFailure]], crops: CropReduction | None
-    ) -> Iterator[Prediction | PhotoFailure]:
-        readable = [content for _, content in batch if isinstance(content, Tensor)]
-        if readable:
-            decoded = self.decode(torch.stack(readable), crops)
+    ) -> _Given:
+        """Have the device locate a batch; on a GPU without waiting for it."""
+        readable = [content.movedim(1, -1) for _, content in batch if isinstance(content, Tensor)]
+        # Stacked as they lie in memory, colours innermost: no pixel is moved twice.
+        decoded = self.decode(torch.stack(readable).movedim(-1, 2), crops) if readable else None
+        failures = [(name, None if isinstance(content, Tensor) else content) for name, content in batch]
+        return _Given(failures, decoded)
+
+    def _take(self, given: _Given) -> Iterator[Prediction | PhotoFailure]:
+        """The predictions and failures of a batch, in order."""
+        decoded = given.decoded
+        if decoded is not None:
             levels = [probabilities.cpu().numpy() for probabilities in decoded.levels]
             product, classes = decoded.product.cpu().numpy(), decoded.classes.tolist()
             answers = None if decoded.points is None else decoded.points.tolist()
         row = 0
-        for name, content in batch:
-            if isinstance(content, PhotoFailure):
-                yield content
+        for name, failure in given.names:
+            if failure is not None:
+                yield failure
                 continue
             yield Prediction(
                 name=name,
@@ -333,20 +378,31 @@ def load(
     name_or_folder: str | os.PathLike[str] | None = None,
     device: str | torch.device = "auto",
     precision: Precision = "auto",
+    allow_download: bool = False,
 ) -> Model:
     """Load a model.
 
     Args:
         name_or_folder: A model folder or the name of a known model; None is the bundled one.
         device: `auto` (CUDA when there is one), `cpu`, `cuda`, `cuda:1`, ...
-        precision: `auto` is float32 on the CPU and bfloat16 on a GPU that computes in it, else float16.
+        precision: `auto` is the fastest that was measured (see `measured_choices`): bfloat16 on a CPU or GPU
+            that multiplies it, else float32 on the CPU and float16 on a GPU. Probabilities in half precision
+            differ a little, and so may near answers: `float32` gives the same everywhere.
+        allow_download: Whether parts that a model lacks may be fetched: `geoclip` needs CLIP's weights.
 
     Raises:
+        DownloadNeededError: The model lacks a part, and nobody agreed to fetch it.
         ModelFolderError: There is no such model, or a part of it is missing, damaged or mismatching.
         DeviceError: This machine has no such device, or the device no such precision.
     """
     chosen = _device(device)
     dtype = _dtype(precision, chosen)
+    if geoclip_parts.names_geoclip(name_or_folder):
+        from geo_model.geoclip_model import load_geoclip
+
+        return load_geoclip(chosen, dtype, allow_download=allow_download)
+    if precision == "auto":
+        dtype = choices_for(chosen).dtype
     return Model.from_folder(read_model_folder(find_model(name_or_folder)), chosen, dtype)
 
 
@@ -375,6 +431,18 @@ def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "float16" and device.type == "cpu":
         raise DeviceError("precision 'float16' is not for the CPU; use float32 or bfloat16 there.")
     return known[precision]
+
+
+def _fast(network: nn.Module, crop_px: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The network as it computes fastest: a copy that shares nothing with the one given."""
+    fast = copy.deepcopy(network)
+    if isinstance(fast, GeoNetwork):
+        fast.backbone = folded(fast.backbone, crop_px)
+    if isinstance(fast, GeoNetwork) and device.type == "cpu":
+        fast.backbone.to(dtype)
+    else:
+        fast.to(device=device, dtype=dtype)
+    return fast.to(memory_format=torch.channels_last)
 
 
 def _check_crop_size(network: GeoNetwork, folder: ModelFolder) -> None:
