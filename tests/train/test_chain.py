@@ -1,7 +1,8 @@
 """The whole chain of train/README.md, command by command, with photos served on 127.0.0.1.
 
 The commands are read from train/README.md, so what a researcher types is what is tested. Only what must
-differ on a small machine is changed, see `adapted`. Run with -s to see every command and what it prints.
+differ on a small machine is changed, see `adapted`. Run with -s to see every command and what it prints, and
+by which test the commands are run that the chain leaves out.
 """
 
 import bz2
@@ -18,11 +19,15 @@ import subprocess
 import sys
 import tarfile
 import threading
+from fnmatch import fnmatch
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 from PIL import Image
+
+from train.launch import _free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN, VAL, TEST = 160, 40, 12
@@ -40,12 +45,39 @@ CELLS = {
 """The paper's thresholds, and those for hundreds of photos."""
 
 
-def readme_commands() -> list[str]:
-    """The commands between the chain's markers, in their order, one line each."""
+FIT_HERE = (
+    *("backbone.weights=none", "input.resize_short_px=112", "input.crop_px=96", "training.batch_size=32"),
+    *("training.precision=32", "hardware.num_workers=2", "hardware.accelerator=cpu"),
+)
+"""What a fit without GPU and network needs."""
+
+RUN_ELSEWHERE = {
+    "python3 -m venv": None,  # these make the environment that the tests run in
+    "pip install": None,
+    "PYSPARK_SUBMIT_ARGS=": "test_download.py::test_on_spark",
+    "python -m train partition --coordinates coordinates.csv": ("test_train_cli.py::test_assign"),
+    "python -m train fit my_config.yaml": (
+        "test_export.py::test_the_commands_go_from_a_configuration_to_a_model_folder"
+    ),
+    "python -m train export runs/my_run": "test_export.py::test_the_card_says_what_matters",
+    "tensorboard --logdir": "test_fit.py::test_fit_leaves_a_complete_run_folder",
+    "python -m geo_model locate photo.jpg": "../geo_model/test_cli.py::test_a_photo_gets_its_table",
+    "python -m geo_model evaluate --photos holidays.tar": (
+        "../geo_model/test_cli.py::test_evaluate_takes_several_tars_whose_json_is_the_truth"
+    ),
+}
+"""How the README's other commands begin, and the test that runs what they run."""
+
+
+def readme_parts() -> tuple[list[str], list[str]]:
+    """The commands between the chain's markers and all others, in their order, one line each."""
     text = (ROOT / "train" / "README.md").read_text(encoding="utf-8")
-    part = re.search(r"<!-- chain -->(.*)<!-- end of chain -->", text, flags=re.S)
-    assert part is not None, "train/README.md marks no chain"
-    blocks = re.findall(r"```sh\n(.*?)```", part[1], flags=re.S)
+    before, chain, after = re.split(r"<!-- chain -->|<!-- end of chain -->", text)
+    return commands_of(chain), commands_of(before + after)
+
+
+def commands_of(text: str) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.S)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [re.sub(r"\s+", " ", line).strip() for line in lines if line.strip()]
 
@@ -146,24 +178,14 @@ def adapted(command: str, address: str) -> list[str]:
         words += ["--yes"] * ("--yes" not in words)
     if words[3] == "fit":
         words[4] = str(ROOT / words[4])
-        for change in (
-            "backbone.name=test_resnet",
-            "backbone.weights=none",
-            "input.resize_short_px=112",
-            "input.crop_px=96",
-            "training.epochs=2",
-            "training.batch_size=32",
-            "training.precision=32",
-            "hardware.num_workers=2",
-            "hardware.accelerator=cpu",
-        ):
+        for change in ("backbone.name=test_resnet", "training.epochs=2", *FIT_HERE):
             words += ["--set", change]
     return words
 
 
 def test_every_command_of_the_readme_from_photos_to_figures(served):
     work, address = served
-    commands = readme_commands()
+    commands, others = readme_parts()
     kinds = [" ".join(command.split()[2:4]) for command in commands]
     for needed in (
         *(f"train {name}" for name in ("check-table", "hashes", "download", "partition", "assign")),
@@ -172,14 +194,22 @@ def test_every_command_of_the_readme_from_photos_to_figures(served):
         assert needed in kinds, f"train/README.md's chain lacks {needed}"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "110", "OMP_NUM_THREADS": "2"}
     said = {}
-    for command in commands:
+
+    def run(command: str, words: list[str], machines: int = 1) -> str:
         print(f"\n$ {command}", flush=True)
-        done = subprocess.run(
-            adapted(command, address), cwd=work, env=environment, capture_output=True, text=True, timeout=600
-        )
-        print(done.stdout + done.stderr, flush=True)
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        said[command] = done.stdout
+        runs = [
+            subprocess.Popen(
+                words, cwd=work, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            for _ in range(machines)
+        ]
+        output = "".join(run.communicate(timeout=600)[0] for run in runs)
+        print(output, flush=True)
+        assert [run.returncode for run in runs] == [0] * machines, f"{command}\n{output}"
+        return output
+
+    for command in commands:
+        said[command] = run(command, adapted(command, address))
 
     # What the commands left fits together.
     missing = (work / "photos" / "mp16" / "missing.csv").read_text(encoding="utf-8")
@@ -201,3 +231,83 @@ def test_every_command_of_the_readme_from_photos_to_figures(served):
     assert f"{VAL - 1} photos evaluated" in evaluated
     tested = next(text for command, text in said.items() if "train test" in command)
     assert "base(M, f*)" in tested
+
+    # The earlier tool's shards of the same photos, and a run of two machines on them, its labels checked.
+    write_shards(work)
+    (importing,) = [command for command in others if "import-shards" in command]
+    words = shlex.split(importing.replace("/data/mp16_shards", "mp16_shards"))
+    words[0], words[-1] = sys.executable, "photos/imported"
+    assert f"{TRAIN - 1} photos of 2 shards in 2 tars." in run(importing, words)
+    assert (work / "photos" / "imported" / "import-report.csv").read_text().count("\n") == 1
+
+    (assigning,) = [command for command in commands if "train assign" in command]
+    run(assigning, adapted(assigning.replace("mp16", "yfcc25600"), address))
+    readme = (ROOT / "train" / "README.md").read_text(encoding="utf-8")
+    labels = re.search(r"--set '(data\.labels=.*)'", readme)
+    assert labels is not None
+    (torchrun,) = [command for command in others if command.startswith("torchrun")]
+    words = shlex.split(
+        torchrun.replace("--nproc-per-node 8", "--nproc-per-node 1").replace(
+            "HOST:29500", f"127.0.0.1:{_free_port()}"
+        )
+    )
+    words[:1] = [sys.executable, "-m", "torch.distributed.run"]
+    words[-1] = str(ROOT / words[-1])
+    of_two = ("run_folder=runs/two", "data.train.0.tars=photos/imported/*.tar", labels[1])
+    for change in ("backbone.name=test_convnext", "training.epochs=1", *FIT_HERE, *of_two):
+        words += ["--set", change]
+    environment["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
+    output = run(torchrun, words, machines=2)
+    assert output.count("epoch   1/1") == output.count("trained and calibrated") == 1
+    assert json.loads((work / "runs" / "two" / "run.json").read_text())["photos"]["train"]["photos"] == (
+        TRAIN - 1
+    )
+
+
+def write_shards(work: Path) -> None:
+    """Two shards and the label JSON of the earlier tool, with what the chain has downloaded and assigned."""
+    records: list[list[bytes]] = [[], []]
+    for tar in sorted((work / "photos" / "mp16").glob("*.tar")):
+        with tarfile.open(tar) as archive:
+            content = {member.name: archive.extractfile(member).read() for member in archive}
+        for name, jpeg in content.items():
+            if name.endswith(".jpg"):
+                photo_id = json.loads(content[name[:-4] + ".json"])["id"]
+                records[len(records[0]) > len(records[1])].append(
+                    msgpack.packb({"image": jpeg, "id": photo_id})
+                )
+    (work / "mp16_shards").mkdir()
+    for number, shard in enumerate(records):
+        (work / "mp16_shards" / f"shard_{number}.msg").write_bytes(b"".join(shard))
+    with open(work / "mp16_classes.csv", encoding="utf-8", newline="") as file:
+        labels = {
+            row["IMG_ID"]: [int(row[level]) for level in ("coarse", "middle", "fine")]
+            for row in csv.DictReader(file)
+        }
+    (work / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+
+
+def test_every_other_command_of_the_readme_is_run_by_a_test():
+    _, others = readme_parts()
+    assert len(others) > 10
+    used = set()
+    for command in others:
+        if command.startswith("torchrun") or "import-shards" in command:
+            continue  # run above
+        begins = [start for start in RUN_ELSEWHERE if command.startswith(start)]
+        assert len(begins) == 1, f"no test is named for: {command}"
+        used.add(begins[0])
+        test = RUN_ELSEWHERE[begins[0]]
+        print(f"$ {command}\n    {test or 'makes the environment of all tests'}")
+        if test is not None:
+            path, _, name = test.partition("::")
+            assert f"\ndef {name}(" in (Path(__file__).parent / path).read_text(encoding="utf-8"), test
+    assert used == set(RUN_ELSEWHERE), "the README has no such commands any more"
+
+
+def test_the_readme_names_every_file_of_the_folder():
+    table = (ROOT / "train" / "README.md").read_text(encoding="utf-8").partition("| file | what |")[2]
+    patterns = re.findall(r"`([\w*]+\.py)`", table)
+    files = {path.name for path in (ROOT / "train").glob("*.py")} - {"__init__.py"}
+    assert {name for name in files if not any(fnmatch(name, pattern) for pattern in patterns)} == set()
+    assert [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in files)] == []
