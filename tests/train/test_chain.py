@@ -241,7 +241,8 @@ def test_every_command_of_the_readme_from_photos_to_figures(served):
     assert (work / "photos" / "imported" / "import-report.csv").read_text().count("\n") == 1
 
     (assigning,) = [command for command in commands if "train assign" in command]
-    run(assigning, adapted(assigning.replace("mp16", "yfcc25600"), address))
+    assigning = assigning.replace("mp16", "yfcc25600")
+    run(assigning, adapted(assigning, address))
     readme = (ROOT / "train" / "README.md").read_text(encoding="utf-8")
     labels = re.search(r"--set '(data\.labels=.*)'", readme)
     assert labels is not None
