@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 _EXPORTS = {
+    "ActivationMap": "activation_maps",
     "Candidate": "predict",
     "CropRule": "crops",
     "GeoModelError": "errors",
@@ -17,6 +18,7 @@ _EXPORTS = {
     "PhotoFailure": "predict",
     "Prediction": "predict",
     "Region": "predict",
+    "activation_map": "activation_maps",
     "evaluate": "evaluation",
     "five_crop": "crops",
     "great_circle_km": "sphere",

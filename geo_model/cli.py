@@ -1,4 +1,4 @@
-"""The command line: `python -m geo_model locate | evaluate | metrics | models | convert`.
+"""The command line: `python -m geo_model locate | evaluate | metrics | models | convert | explain`.
 
 Results go to standard output or to --out, progress and complaints to standard error. What is wrong with the
 input is one sentence and exit code 1; wrong options are exit code 2. Heavy packages are imported inside the
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from geo_model import cli_convert, cli_metrics
+from geo_model import cli_convert, cli_explain, cli_metrics
 from geo_model.errors import GeoModelError
 
 if TYPE_CHECKING:
@@ -261,6 +261,7 @@ def models(
 
 cli_metrics.register(app)
 cli_convert.register(app)
+cli_explain.register(app)
 
 
 def main() -> None:

@@ -31,3 +31,7 @@ class ConfigError(GeoModelError):
 
 class CheckpointError(GeoModelError):
     """A checkpoint of other code that cannot be converted, or what belongs to it."""
+
+
+class ActivationMapError(GeoModelError):
+    """A network of which there is no map of what in a photo mattered."""
