@@ -92,4 +92,5 @@ class GeoNetwork(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         """Coarse, middle and fine logits, each (B, cells of that level), of normalised crops (B, 3, S, S)."""
-        return self.classify(self.features(crops))
+        fine = cast("nn.Linear", self.heads[LEVELS[-1].value])
+        return self.classify(self.features(crops).to(fine.weight.dtype))  # heads may be the finer ones

@@ -341,9 +341,7 @@ class Model:
         except PhotoError as error:
             return name, PhotoFailure(name, str(error))
 
-    def _give(
-        self, batch: list[tuple[str, Tensor | PhotoFailure]], crops: CropReduction | None
-    ) -> _Given:
+    def _give(self, batch: list[tuple[str, Tensor | PhotoFailure]], crops: CropReduction | None) -> _Given:
         """Have the device locate a batch; on a GPU without waiting for it."""
         readable = [content.movedim(1, -1) for _, content in batch if isinstance(content, Tensor)]
         # Stacked as they lie in memory, colours innermost: no pixel is moved twice.
@@ -434,11 +432,13 @@ def _dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def _fast(network: nn.Module, crop_px: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The network as it computes fastest: a copy that shares nothing with the one given."""
+    """The network as it computes fastest: a copy, or the one given where nothing is known of it."""
+    if not isinstance(network, GeoNetwork):
+        return network.to(device=device, dtype=dtype)
+    backbone = folded(network.backbone, crop_px)
     fast = copy.deepcopy(network)
-    if isinstance(fast, GeoNetwork):
-        fast.backbone = folded(fast.backbone, crop_px)
-    if isinstance(fast, GeoNetwork) and device.type == "cpu":
+    fast.backbone = backbone if backbone is not network.backbone else fast.backbone
+    if device.type == "cpu":
         fast.backbone.to(dtype)
     else:
         fast.to(device=device, dtype=dtype)

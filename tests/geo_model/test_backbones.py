@@ -37,7 +37,7 @@ def folder_of(tiny_model_folder, tmp_path):
 )
 def test_it_loads_and_locates(folder_of, sample_photos, backbone, features):
     folder, network = folder_of(backbone)
-    model = geo_model.load(folder, device="cpu")
+    model = geo_model.load(folder, device="cpu", precision="float32")
     assert model.network.backbone.num_features == features
     crops = torch.randint(0, 256, (1, 1, 3, 224, 224), dtype=torch.uint8)
     pixels = geo_model.crops.normalise(crops[0], IMAGENET)

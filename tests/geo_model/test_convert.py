@@ -119,7 +119,7 @@ def test_resnet50_gives_the_logits_of_the_sequential_that_it_came_from(given, ce
     result = run(folder, cells, "--weights", "float32", "--name", "earlier")
     assert (result.exit_code, result.stderr) == (0, "")
     assert "accuracy was not measured" in result.stdout
-    model = geo_model.load(folder / "model", device="cpu")
+    model = geo_model.load(folder / "model", device="cpu", precision="float32")
     crops = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         for new, old in zip(model.network(crops), earlier(crops), strict=True):
@@ -139,7 +139,7 @@ def test_half_precision_is_the_default_and_close(given, cells, small):
     folder = given()
     assert run(folder, cells).exit_code == 0
     crops = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
-    weights = geo_model.load(folder / "model", device="cpu").network
+    weights = geo_model.load(folder / "model", device="cpu", precision="float32").network
     with torch.inference_mode():
         for new, old in zip(weights(crops), small(crops), strict=True):
             assert not torch.equal(new, old)
@@ -151,7 +151,7 @@ def test_shortnames_say_which_classifier_is_which(given, cells):
     partitionings = {"files": list(FILES[::-1]), "shortnames": ["fine", "middle", "coarse"]}
     folder = given(backwards.state_dict(), {"partitionings": partitionings})
     assert run(folder, cells, "--weights", "float32").exit_code == 0
-    model = geo_model.load(folder / "model", device="cpu")
+    model = geo_model.load(folder / "model", device="cpu", precision="float32")
     assert torch.equal(model.network.heads[Level.FINE.value].weight, backwards.classifier[0].weight)
 
 

@@ -95,7 +95,8 @@ def test_the_centre_crop_is_the_first_of_five(sample_photos):
 def test_crops_own_their_memory_and_other_modes_are_converted(sample_photos):
     image = read_image(sample_photos[0]).convert("L")
     crop = center_crop(image, PAPER)
-    assert crop.is_contiguous()
+    assert crop.movedim(0, -1).is_contiguous()  # colours innermost, as the network and the photo have them
+    assert crop.untyped_storage().nbytes() == crop.numel()
     assert torch.equal(crop[0], crop[2])
 
 

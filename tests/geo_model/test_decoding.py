@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+import geo_model.decoding as decoding_module
 from geo_model.cells import Hierarchy, Partitioning
 from geo_model.decoding import (
     Decoder,
@@ -161,3 +162,15 @@ def test_impossible_settings_are_refused(value):
         Decoding("smooth", value)
     with pytest.raises(ValueError, match="rule"):
         Decoding("median")
+
+
+@pytest.mark.parametrize("decoding", [Decoding("mass", 900.0), Decoding("smooth", 700.0)])
+def test_a_sparse_and_an_ordinary_matrix_of_neighbours_agree(decoding):
+    generator = np.random.default_rng(0)
+    latitudes = np.degrees(np.arcsin(generator.uniform(-1, 1, 700)))
+    longitudes = generator.uniform(-180, 180, 700)
+    sparse = decoding_module._neighbourhoods(latitudes, longitudes, decoding).toarray()
+    dense = decoding_module._dense_neighbourhoods(latitudes, longitudes, decoding).numpy()
+    assert 0.001 < (sparse > 0).mean() < 0.2
+    np.testing.assert_allclose(dense, sparse, atol=1e-5)
+    assert ((dense > 0) == (sparse > 0)).all()

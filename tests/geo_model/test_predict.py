@@ -1,5 +1,6 @@
 """From photos to predictions: inputs, order, failures, and what a prediction answers."""
 
+import dataclasses
 import io
 import subprocess
 import sys
@@ -14,11 +15,12 @@ import geo_model
 from geo_model import Level, PhotoFailure
 from geo_model.crops import five_crop
 from geo_model.errors import DeviceError, PhotoError
+from geo_model.measured_choices import choices_for, multiplies_bfloat16
 
 
 @pytest.fixture(scope="module")
 def model(tiny_model_folder):
-    return geo_model.load(tiny_model_folder, device="cpu")
+    return geo_model.load(tiny_model_folder, device="cpu", precision="float32")
 
 
 def test_importing_does_no_work():
@@ -44,13 +46,49 @@ def test_one_photo_alone(model, sample_photos):
     assert model.predict([]) == []
 
 
-def test_answers_do_not_depend_on_the_batch(model, sample_photos):
-    photos = [*sample_photos, *reversed(sample_photos)]
-    alone = model.predict(photos, batch_size=1)
-    together = model.predict(photos, batch_size=3)
-    for one, other in zip(alone, together, strict=True):
-        assert one.name == other.name
-        np.testing.assert_allclose(one.product, other.product, atol=1e-5)
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-3)])
+def test_answers_do_not_depend_on_the_batch(tiny_model_folder, sample_photos, precision, tolerance):
+    model = geo_model.load(tiny_model_folder, device="cpu", precision=precision)
+    photos = [*sample_photos, *reversed(sample_photos), sample_photos[0]]
+    alone = [model.predict(path)[0] for path in photos]
+    for batch_size in (2, 3, len(photos)):
+        with_a_failure = [*photos[:2], ("broken", b"no photo"), *photos[2:]]
+        together = list(model.stream(with_a_failure, batch_size=batch_size))
+        assert isinstance(together.pop(2), PhotoFailure)
+        for one, other in zip(alone, together, strict=True):
+            assert one.name == other.name
+            np.testing.assert_allclose(one.product, other.product, atol=tolerance)
+            assert one.product.max() > 5 * tolerance
+            if precision == "float32":
+                assert one.class_index == other.class_index
+
+
+def test_photos_may_go_through_the_network_together(model, sample_photos):
+    crops = torch.stack([model.cut(Image.open(path).convert("RGB")) for path in sample_photos])
+    one_by_one = model.logits(crops)
+    chosen = model.choices
+    try:
+        model.choices = dataclasses.replace(chosen, photos_at_once=None)
+        for one, other in zip(one_by_one, model.logits(crops), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    finally:
+        model.choices = chosen
+
+
+def test_a_device_that_is_given_batches_ahead_gives_the_same_in_order(model, sample_photos):
+    photos = [*sample_photos[:3], ("broken", b"no photo"), *sample_photos[:2]]
+    expected = list(model.stream(photos, batch_size=2))
+    chosen = model.choices
+    try:
+        model.choices = dataclasses.replace(chosen, batches_ahead=1)
+        found = list(model.stream(photos, batch_size=2))
+    finally:
+        model.choices = chosen
+    assert [result.name for result in found] == [result.name for result in expected]
+    assert isinstance(found[3], PhotoFailure)
+    assert [r.class_index for r in found if not isinstance(r, PhotoFailure)] == [
+        r.class_index for r in expected if not isinstance(r, PhotoFailure)
+    ]
 
 
 def test_probabilities_are_the_network_s(model, sample_photos):
@@ -134,6 +172,13 @@ def test_maximum_of_the_crops_is_an_option(model, sample_photos):
     mean, largest = (model.predict(sample_photos[0], crops=crops)[0] for crops in ("mean", "max"))
     assert not np.allclose(mean.product, largest.product, atol=1e-7)
     assert largest.levels[Level.FINE].sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_auto_takes_the_measured_choice(tiny_model_folder):
+    auto = geo_model.load(tiny_model_folder, device="cpu")
+    assert auto.dtype is choices_for(auto.device).dtype
+    assert auto.dtype is (torch.bfloat16 if multiplies_bfloat16() else torch.float32)
+    assert geo_model.load(tiny_model_folder, device="cpu", precision="float32").dtype is torch.float32
 
 
 def test_devices_and_precisions(tiny_model_folder):

@@ -85,7 +85,7 @@ def test_kinds_weighed_apart_reach_the_exported_model(write_config, tmp_path, ti
     assert "Photos that look like wild are located by what sets them apart" in (
         tmp_path / "model" / "MODEL_CARD.md"
     ).read_text(encoding="utf-8").replace("\n", " ")
-    model = geo_model.load(tmp_path / "model", device="cpu")
+    model = geo_model.load(tmp_path / "model", device="cpu", precision="float32")
     assert model.network.kinds is not None
     strengths = [0.6, calibration["away_strength"]]
     assert model.network.kinds.strengths.tolist() == pytest.approx(strengths, rel=1e-3)

@@ -1,0 +1,66 @@
+"""What is fastest on which hardware, as measured; what `auto` means for precision and batch size.
+
+Each choice names what it was measured with. To measure on another machine:
+
+    python tests/benchmarks/prediction_speed.py --choices
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a model computes on a device unless it is told otherwise.
+
+    Attributes:
+        dtype: Precision of the backbone.
+        batch_size: Photos that are read ahead, decoded into places and given back together.
+        photos_at_once: Photos that go through the network together; None takes the whole batch.
+        readers: Threads that decode photos.
+        batches_ahead: Batches that the device is given before the answers of an earlier one are awaited.
+    """
+
+    dtype: torch.dtype
+    batch_size: int
+    photos_at_once: int | None
+    readers: int
+    batches_ahead: int
+
+
+def choices_for(device: torch.device) -> Choices:
+    """The choices for a device of this machine."""
+    cores = os.cpu_count() or 2
+    if device.type == "cuda":
+        # Not measured: no GPU was at hand. Photos enough that launching kernels takes no share of the time,
+        # and readers enough that decoding, 3 to 5 ms of a core a photo, keeps up.
+        bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Choices(torch.bfloat16 if bfloat16 else torch.float16, 64, None, min(32, cores), 1)
+    # Measured on two cores of an AMD EPYC (Zen 4), milliseconds of processor time a photo of five crops, by
+    # photos at once:
+    #                                           1     4
+    #   EfficientNet-Lite2, 260 px, float32   279   307
+    #   EfficientNet-Lite2, 260 px, bfloat16  106   155
+    #   ResNet-50, 224 px, float32            630   623
+    #   ResNet-50, 224 px, bfloat16           280   305
+    # One photo's activations stay in the cache, four photos' do not. More threads share more photos; that was
+    # not measured.
+    dtype = torch.bfloat16 if multiplies_bfloat16() else torch.float32
+    photos_at_once = max(1, torch.get_num_threads() // 4)
+    return Choices(dtype, max(8, photos_at_once), photos_at_once, max(1, min(8, cores // 2)), 0)
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for products of bfloat16 numbers (AVX-512 BF16 or AMX).
+
+    Without them bfloat16 is emulated and slower than float32.
+    """
+    found = False
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        # Private names, in PyTorch since 2.6: where they are missing, float32 it is.
+        found = found or bool(getattr(torch.cpu, name, lambda: False)())
+    return found
