@@ -120,9 +120,16 @@ class PhotoArchive:
         wanted = set(self.photo_ids) - set(skip)
         # One byte more than may be decoded, so that reading the image says that it is too large.
         for name, content in self._contents(wanted, Limits().max_bytes + 1):
-            found = [self._annotations[key] for key in _keys(name) if key in self._annotations]
-            truth, kind = found[0] if found else (None, None)
-            yield SourcePhoto(name, content, truth, kind)
+            yield SourcePhoto(name, content, *self._annotation_of(name))
+
+    def described(self) -> Iterator[SourcePhoto]:
+        """The photos with what the archive says about them, their content left empty."""
+        for photo_id in self.photo_ids:
+            yield SourcePhoto(photo_id, b"", *self._annotation_of(photo_id))
+
+    def _annotation_of(self, photo_id: str) -> tuple[Coordinate | None, str | None]:
+        found = [self._annotations[key] for key in _keys(photo_id) if key in self._annotations]
+        return found[0] if found else (None, None)
 
     def read(self, photo_id: str) -> bytes:
         """The encoded bytes of one photo.

@@ -9,11 +9,15 @@ ROOT = str(Path(__file__).resolve().parent.parent)
 if ROOT not in sys.path:  # Streamlit puts only this file's folder there, and the packages lie beside it
     sys.path.insert(0, ROOT)
 
-PAGES = Path(__file__).resolve().parent / "pages"
+# Not "pages": a first visit to an address such as /evaluation would then run that page without this file.
+PAGES = Path(__file__).resolve().parent / "app_pages"
 ICON = Path(ROOT) / "assets" / "icon.svg"  # an icon by name would be fetched from an outside host
 
 st.set_page_config(page_title="Geolocation-Images", page_icon=ICON, layout="wide")
 st.navigation(
-    [st.Page(PAGES / "locate.py", title="Locate", icon=":material/add_photo_alternate:", default=True)],
+    [
+        st.Page(PAGES / "locate.py", title="Locate", icon=":material/add_photo_alternate:", default=True),
+        st.Page(PAGES / "evaluation.py", title="Evaluation", icon=":material/query_stats:"),
+    ],
     position="top",
 ).run()

@@ -47,6 +47,8 @@ _ON_SURFACE = {"depthCompare": "always", "cullMode": "back"}
 _UPRIGHT = {"cullMode": "none"}
 """For points and lines on the sphere, which face the viewer."""
 
+_CELL_TOOLTIP = "<b>{place}</b><br>{share} of the probability<br>Cell {token}, shaped by {photos}"
+
 _LIFT_M = 20_000
 """Height of the line to the GPS tag, in metres: on the sphere itself it would flicker."""
 
@@ -163,6 +165,7 @@ def draw(
     land: str | dict[str, Any],
     cells: Sequence[pydeck.Layer] = (),
     marks: Sequence[pydeck.Layer] = (),
+    tooltip: str | None = None,
 ) -> CompactDeck:
     """A globe, or a flat map, that asks no outside host for anything.
 
@@ -173,6 +176,8 @@ def draw(
         land: Address of land.geojson on this server, or its content.
         cells: Layers on the surface, above the land.
         marks: Layers of points and lines, above everything.
+        tooltip: HTML of what is said of the thing pointed at, with {field} for a field of its data; None says
+            it of cells.
     """
     surface = {} if flat else {"parameters": _ON_SURFACE}
     edge = MERCATOR_LIMIT if flat else 90.0
@@ -210,7 +215,7 @@ def draw(
             latitude=view.latitude, longitude=view.longitude, zoom=view.zoom, min_zoom=0, max_zoom=9
         ),
         map_provider=None,  # and no map_style: even None there would ask a map server for the theme's style
-        tooltip=_tooltip(palette) if cells else False,
+        tooltip=_tooltip(palette, tooltip or _CELL_TOOLTIP) if cells or tooltip else False,
     )
 
 
@@ -258,12 +263,12 @@ def outline_layer(class_index: int, book: CellBook, palette: Palette, *, flat: b
     """The edge of one cell, to point it out where the chart's own selection does not."""
     polygon = _clipped(book.polygons[class_index]) if flat else book.polygons[class_index]
     line = {"type": "LineString", "coordinates": [*polygon, polygon[0]]}
-    return _marks("chosen-cell", [line], palette, line_colour=palette.estimate, line_px=2, flat=flat)
+    return marks_layer("chosen-cell", [line], palette, line_colour=palette.estimate, line_px=2, flat=flat)
 
 
 def estimate_layer(point: tuple[float, float], palette: Palette, *, flat: bool) -> pydeck.Layer:
     """The predicted point (latitude, longitude)."""
-    return _marks("estimate", [_point(point)], palette, point_colour=palette.estimate, flat=flat)
+    return marks_layer("estimate", [point_geometry(point)], palette, point_colour=palette.estimate, flat=flat)
 
 
 def tag_layer(
@@ -271,10 +276,9 @@ def tag_layer(
 ) -> pydeck.Layer:
     """The photo's own GPS tag (latitude, longitude) and the great circle from the predicted point to it."""
     way = great_circle(estimate, tag)
-    line = {"type": "LineString", "coordinates": [[*point, _LIFT_M] for point in _longitude_first(way)]}
-    return _marks(
+    return marks_layer(
         "gps-tag",
-        [line, _point(tag)],
+        [lifted_line(way), point_geometry(tag)],
         palette,
         point_colour=palette.tag,
         line_colour=palette.tag,
@@ -298,7 +302,12 @@ def _land() -> dict[str, Any]:
     return json.loads(LAND_FILE.read_text(encoding="utf-8"))
 
 
-def _marks(
+def upright(flat: bool) -> dict[str, Any]:
+    """Settings of a layer of points or lines."""
+    return {} if flat else {"parameters": _UPRIGHT}
+
+
+def marks_layer(
     layer_id: str,
     geometries: list[dict[str, Any]],
     palette: Palette,
@@ -307,6 +316,8 @@ def _marks(
     point_colour: Colour = (0, 0, 0),
     line_colour: Colour = (0, 0, 0),
     line_px: int = 1,
+    point_px: int = 8,
+    halo_px: int = 3,
 ) -> pydeck.Layer:
     """Points and lines that take no clicks and keep their colours when a cell is selected."""
     return pydeck.Layer(
@@ -321,22 +332,28 @@ def _marks(
         point_type='"circle"',
         point_billboard=True,
         point_radius_units='"pixels"',
-        get_point_radius=8,
+        get_point_radius=point_px,
         line_width_units='"pixels"',
         get_line_width=line_px,
-        **({} if flat else {"parameters": _UPRIGHT}),
+        **upright(flat),
         _sub_layer_props={
             "points-circle": {
                 "getFillColor": list(point_colour),
                 "getLineColor": list(palette.halo),
-                "getLineWidth": 3,
+                "getLineWidth": halo_px,
             },
             "linestrings": {"getColor": list(line_colour)},
         },
     )
 
 
-def _point(point: tuple[float, float]) -> dict[str, Any]:
+def lifted_line(way: NDArray[np.float64]) -> dict[str, Any]:
+    """A line a little above the sphere, as GeoJSON, from latitude and unwrapped longitude, (N, 2)."""
+    return {"type": "LineString", "coordinates": [[*point, _LIFT_M] for point in _longitude_first(way)]}
+
+
+def point_geometry(point: tuple[float, float]) -> dict[str, Any]:
+    """A point (latitude, longitude) as GeoJSON."""
     return {"type": "Point", "coordinates": [round(point[1], 5), round(point[0], 5)]}
 
 
@@ -355,10 +372,10 @@ def _clipped(polygon: list[list[float]]) -> list[list[float]]:
     ]
 
 
-def _tooltip(palette: Palette) -> dict[str, Any]:
+def _tooltip(palette: Palette, text: str) -> dict[str, Any]:
     # Streamlit escapes what it puts in for a {field}.
     return {
-        "html": "<b>{place}</b><br>{share} of the probability<br>Cell {token}, shaped by {photos}",
+        "html": text,
         "style": {
             "backgroundColor": css(palette.panel),
             "color": css(palette.text),

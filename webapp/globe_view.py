@@ -18,7 +18,7 @@ from webapp.wording import capitalised, count
 
 _COMBINED = "Combined"
 _LEVEL_NAMES = {_COMBINED: None, **{level.value.capitalize(): level for level in LEVELS}}
-_GLOBE, _MAP = "Globe", "Flat map"
+GLOBE, MAP = "Globe", "Flat map"
 
 NO_GLOBE = "The globe needs Streamlit 1.67 and Python 3.11, or newer. This is the flat map."
 """What the page says where the installed Streamlit draws no globe."""
@@ -110,8 +110,8 @@ def _controls(state: Session) -> tuple[Level | None, bool]:
             "hierarchy, and gives the answer.",
         )
         if globe_is_drawn():
-            st.session_state.setdefault("view", _MAP if state.flat else _GLOBE)
-            state.flat = st.segmented_control("View", [_GLOBE, _MAP], key="view", required=True) == _MAP
+            st.session_state.setdefault("view", MAP if state.flat else GLOBE)
+            state.flat = st.segmented_control("View", [GLOBE, MAP], key="view", required=True) == MAP
         else:
             state.flat = True
     if not globe_is_drawn():

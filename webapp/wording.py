@@ -101,9 +101,9 @@ def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things: "1 cell", "1,204 cells"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A number of things: "1 cell", "1,204 cells"; `plural` where it does not just end in s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or f'{noun}s'}"
 
 
 def shares(parts: Sequence[tuple[str, float]], most: int = 3) -> str:

@@ -185,7 +185,10 @@ def test_an_archive_without_photos_says_what_it_has():
 def test_json_beside_a_photo_says_where_it_was_taken():
     members = {"a.jpg": PHOTO, "a.json": b'{"latitude": 1.5, "longitude": -2, "kind": "street"}'}
     for data in (make_zip(members), make_tar(members)):
-        (photo,) = PhotoArchive(data, "x")
+        archive = PhotoArchive(data, "x")
+        (photo,) = archive
+        (described,) = archive.described()
+        assert (described.photo_id, described.truth, described.source) == ("a.jpg", (1.5, -2.0), b"")
         assert (photo.truth, photo.kind) == ((1.5, -2.0), "street")
     with pytest.raises(TableError, match=r"x, a\.json, key latitude"):
         PhotoArchive(make_zip({**members, "a.json": b'{"latitude": 91, "longitude": 0}'}), "x")

@@ -1,0 +1,46 @@
+"""How sure a model was in a run: coverage of its credible regions, and its reliability diagram."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from geo_model.measurements import REGION_SHARES
+from geo_model.reliability import expected_calibration_error, reliability_bins
+from webapp import evaluation_wording as words
+from webapp.error_charts import reliability_chart
+from webapp.evaluation_session import EvaluationSession
+from webapp.figures_table import coverage_html
+from webapp.prediction_sets import PredictionSet
+from webapp.wording import count, literal
+
+
+def show_details(state: EvaluationSession, made: PredictionSet) -> None:
+    """Regions and reliability of one run."""
+    found = made.measurements
+    assert found is not None
+    st.subheader(words.DETAILS.format(name=literal(made.name)), anchor=False)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.markdown(words.COVERAGE)
+        st.html(coverage_html([found.coverage(region) for region in REGION_SHARES]))
+    with right:
+        st.markdown(words.RELIABILITY)
+        key = f"reliability-{made.key}"
+        names = list(words.RELIABILITY_LEVELS)
+        state.keep(key, names[0])
+        st.segmented_control(
+            words.RELIABILITY_LEVEL,
+            names,
+            key=key,
+            required=True,
+            format_func=words.RELIABILITY_LEVELS.__getitem__,
+        )
+        state.note(key)
+        answer = st.session_state[key]
+        bins = reliability_bins(found.confidences[answer], found.ranks[answer] == 1)
+        st.altair_chart(reliability_chart(bins), width="stretch", alt=words.RELIABILITY_ALT)
+        st.caption(
+            words.CALIBRATION_ERROR.format(
+                error=expected_calibration_error(bins), photos=count(len(found), "photo")
+            )
+        )

@@ -1,0 +1,207 @@
+"""The part of the page Evaluation that runs the loaded model over photos whose place is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from geo_model.errors import GeoModelError
+from geo_model.evaluation import Intake
+from geo_model.predict import Model
+from geo_model.truth import Coordinate
+from webapp import evaluation_wording as words
+from webapp.evaluation_run import EvaluationRun, PhotosToRun
+from webapp.evaluation_session import EvaluationSession, session_watch
+from webapp.prediction_sets import PredictionSet
+from webapp.serving import serves_this_machine_only
+from webapp.session import the_model
+from webapp.wording import as_code, count, literal
+
+MAX_ARCHIVE_MB = 1024
+"""Largest archive that a visitor can upload; it lies in memory while the page is open."""
+
+_ARCHIVE_TYPES = [".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz"]
+_NAMED = 8
+_POLL_SECONDS = 1.0
+
+
+def show_run(state: EvaluationSession, sets: Sequence[PredictionSet]) -> None:
+    """Where a run is made ready, and how far the one that was started is."""
+    running = state.active_run is not None and state.active_run.state == "running"
+    with st.expander(words.RUN, icon=":material/play_circle:", expanded=bool(state.photos or state.runs)):
+        st.markdown(words.RUN_INTRODUCTION)
+        try:
+            model = the_model()
+        except GeoModelError as error:
+            st.error(literal(str(error)), icon=":material/error:")
+            return
+        if not running:
+            _choose_photos(state)
+            if state.photos is not None:
+                _prepare(state, model, state.photos, sets)
+        if state.active_run is not None:
+            _show_progress(state)
+
+
+def _choose_photos(state: EvaluationSession) -> None:
+    key = f"run-archive-{state.round}"
+
+    def take_upload() -> None:
+        file = st.session_state[key]
+        if file is not None:
+            _read(state, file.getvalue(), file.name)
+
+    st.file_uploader(
+        words.RUN_ARCHIVE,
+        type=_ARCHIVE_TYPES,
+        key=key,
+        help=words.RUN_ARCHIVE_HELP,
+        on_change=take_upload,
+        max_upload_size=MAX_ARCHIVE_MB,
+    )
+    if serves_this_machine_only():
+
+        def take_path() -> None:
+            path = st.session_state["run-folder"].strip()
+            if path:
+                _read(state, Path(path).expanduser(), path)
+
+        state.keep("run-folder", "")
+        st.text_input(
+            words.RUN_FOLDER,
+            key="run-folder",
+            help=words.RUN_FOLDER_HELP,
+            on_change=take_path,
+            placeholder="/home/me/photos",
+        )
+        state.note("run-folder")
+    if state.photos_error:
+        st.error(literal(state.photos_error), icon=":material/error:")
+
+
+def _read(state: EvaluationSession, source: bytes | Path, name: str) -> None:
+    if isinstance(source, Path) and not serves_this_machine_only():
+        return
+    try:
+        state.photos, state.photos_error = PhotosToRun(source, name), None
+    except GeoModelError as error:
+        state.photos, state.photos_error = None, str(error)
+
+
+def _prepare(
+    state: EvaluationSession, model: Model, photos: PhotosToRun, sets: Sequence[PredictionSet]
+) -> None:
+    """Say what the photos are, pair them with truth, and offer to start."""
+    if photos.refused:
+        lines = [f"- {as_code(refusal.name)} — {literal(refusal.reason)}" for refusal in photos.refused]
+        heading = words.RUN_REFUSED.format(
+            entries=count(len(photos.refused), "entry", "entries"), name=literal(photos.name)
+        )
+        _list(heading, lines)
+    truths = _choose_truths(state, photos, sets)
+    intake = Intake(photos.names(), truths, lambda: None)
+    known = sum(1 for _ in intake.named_sources())
+    st.markdown(words.photos_with_truth(len(photos), known, as_code(photos.name)))
+    if not known:
+        st.warning(words.RUN_NO_MATCH, icon=":material/link_off:")
+        return
+
+    def start() -> None:
+        run = EvaluationRun(model, photos, truths, session_watch())
+        state.runs.append((words.RUN_NAME.format(model=model.spec.name, photos=photos.name), run))
+        state.photos = None
+        state.round += 1  # an upload field under a new key is empty
+        st.session_state["run-folder"] = ""
+        run.start()
+
+    st.button(
+        words.RUN_START.format(photos=count(known, "photo")),
+        icon=":material/play_arrow:",
+        type="primary",
+        on_click=start,
+    )
+
+
+def _choose_truths(
+    state: EvaluationSession, photos: PhotosToRun, sets: Sequence[PredictionSet]
+) -> Mapping[str, Coordinate]:
+    """The table that says where the photos were taken; that which knows most of them stands first."""
+    key = f"run-truth-{state.round}"
+
+    def take_table() -> None:
+        file = st.session_state[key]
+        if file is not None:
+            try:
+                state.add_truths(file.name, file.getvalue())
+            except GeoModelError as error:
+                state.refusals.append(str(error))
+
+    st.file_uploader(
+        words.RUN_TRUTH_TABLE, type=[".csv"], key=key, help=words.RUN_TRUTH_TABLE_HELP, on_change=take_table
+    )
+    choices: list[tuple[str, Mapping[str, Coordinate]]] = [
+        (
+            entry.name,
+            dict(zip(entry.table.photo_ids, map(tuple, entry.table.truth.tolist()), strict=True)),
+        )
+        for entry in sets
+    ]
+    if state.own_truths:
+        choices.append(state.own_truths)
+    choices.append((words.RUN_TRUTH_ITSELF, {}))
+    names = list(photos.names())
+    known = [sum(photo.look_up(table) is not None for photo in names) for _, table in choices]
+    best = max(range(len(choices)), key=known.__getitem__)
+    key = f"run-truth-of-{state.round}-{len(choices)}-{photos.name}"
+    st.selectbox(
+        words.RUN_TRUTH,
+        range(len(choices)),
+        index=best,
+        format_func=lambda number: f"{choices[number][0]} ({known[number]:,})",
+        key=key,
+    )
+    return choices[st.session_state[key]][1]
+
+
+@st.fragment(run_every=_POLL_SECONDS)
+def _poll(state: EvaluationSession) -> None:
+    """How far the run is, asked again every second; the whole page runs again when it ends."""
+    run = state.active_run
+    if run is None:
+        return
+    if run.state != "running":
+        st.rerun()
+    st.progress(run.done / max(run.total, 1), text=words.run_progress(run.done, run.total, run.seconds_left))
+    st.button(words.RUN_CANCEL, icon=":material/close:", on_click=run.cancel, key="run-cancel")
+    st.caption(words.RUN_SHOWN)
+
+
+def _show_progress(state: EvaluationSession) -> None:
+    run = state.active_run
+    assert run is not None
+    if run.state == "running":
+        _poll(state)
+        return
+    photos = count(run.total, "photo")
+    if run.error:
+        st.error(literal(run.error), icon=":material/error:")
+    if run.state == "done":
+        st.success(words.RUN_DONE.format(done=run.done, photos=photos), icon=":material/check:")
+    else:
+        st.info(words.RUN_PAUSED.format(done=run.done, photos=photos), icon=":material/pause:")
+        st.button(words.RUN_GO_ON, icon=":material/play_arrow:", on_click=run.start, key="run-go-on")
+    if run.unreadable:
+        lines = [f"- {as_code(name)} — {literal(reason)}" for name, reason in run.unreadable.items()]
+        _list(words.RUN_UNREADABLE.format(photos=count(len(lines), "photo")), lines)
+    if run.repeated:
+        lines = [f"- {as_code(name)}" for name in run.repeated]
+        _list(words.RUN_REPEATED.format(photos=count(len(lines), "photo")), lines)
+
+
+def _list(heading: str, lines: Sequence[str]) -> None:
+    shown = list(lines[:_NAMED])
+    if len(lines) > _NAMED:
+        shown.append(f"- {words.AND_MORE.format(number=len(lines) - _NAMED)}")
+    st.warning("\n".join([heading, "", *shown]), icon=":material/block:")
