@@ -190,10 +190,11 @@ def fetch_clip() -> Path:
     Raises:
         GeoModelError: They cannot be had.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download
 
     try:
-        return Path(snapshot_download(CLIP_REPOSITORY, allow_patterns=list(CLIP_FILES)))
+        paths = [Path(hf_hub_download(CLIP_REPOSITORY, name)) for name in CLIP_FILES]
+        return paths[0].parent
     except Exception as error:  # the hub, its network library and the disk fail in many ways
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise GeoModelError(

@@ -7,9 +7,11 @@ from typing import Any
 
 import streamlit as st
 
+from geo_model.geoclip_parts import Download
 from geo_model.model_folder import CARD
 from geo_model.predict import Model
 from geo_model.terminal import percent
+from webapp.session import agree_to_download
 from webapp.wording import distance, literal
 
 _SHOWN_KM = (25, 200, 750, 2500)
@@ -26,6 +28,22 @@ def show_model(model: Model) -> None:
         st.markdown(accuracy_table(model.spec.accuracy))
     with st.expander("Model card", icon=":material/description:"):
         st.markdown((model.path / CARD).read_text(encoding="utf-8"))
+
+
+def ask_to_download(download: Download) -> None:
+    """What the model lacks, how large it is and where it lies, with a button that fetches it."""
+    size = f"{download.megabytes / 1000:.1f} GB"
+    st.warning(
+        f"The model lacks {literal(download.what)}. Nothing is fetched unless you click. "
+        "The photos stay here either way.",
+        icon=":material/cloud_download:",
+    )
+    st.button(
+        f"Download {size} from {download.host}",
+        icon=":material/download:",
+        on_click=agree_to_download,
+        args=(download,),
+    )
 
 
 def accuracy_table(accuracy: Mapping[str, Any]) -> str:

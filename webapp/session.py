@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from geo_model.cells import Level
+from geo_model.geoclip_parts import NAME, Download, names_geoclip
 from geo_model.model_folder import find_model
 from geo_model.predict import Model, PhotoFailure, load
 from webapp.globe import CellBook
@@ -20,16 +21,36 @@ MODEL_VARIABLE = "GEO_MODEL"
 
 @st.cache_resource(show_spinner="Loading the model …", max_entries=1)
 def _load(folder: str) -> Model:
-    return load(folder)
+    return load(folder, allow_download=_agreed())
+
+
+@st.cache_resource
+def _agreements() -> set[str]:
+    return set()
+
+
+def _agreed() -> bool:
+    return bool(_agreements())
+
+
+def agree_to_download(download: Download) -> None:
+    """Remember, until the app ends, that a visitor agreed to fetch what the model lacks."""
+    _agreements().add(download.url)
 
 
 def the_model() -> Model:
     """The model, loaded once for all sessions.
 
     Raises:
+        DownloadNeededError: The model lacks a part, and nobody agreed yet to fetch it.
         GeoModelError: There is no such model, or its folder is damaged.
     """
-    return _load(str(find_model(os.environ.get(MODEL_VARIABLE))))
+    return _load(_model_key())
+
+
+def _model_key() -> str:
+    wanted = os.environ.get(MODEL_VARIABLE)
+    return NAME if names_geoclip(wanted) else str(find_model(wanted))
 
 
 @st.cache_resource(show_spinner="Preparing the cells …", max_entries=3)
@@ -39,7 +60,7 @@ def _cell_book(folder: str, level: Level) -> CellBook:
 
 def cell_book(level: Level | None) -> CellBook:
     """Outlines and places of a level's cells, computed once for all sessions; None is the fine level."""
-    return _cell_book(str(the_model().path), level or Level.FINE)
+    return _cell_book(_model_key(), level or Level.FINE)
 
 
 @dataclass
