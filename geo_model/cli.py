@@ -1,4 +1,4 @@
-"""The command line: `python -m geo_model locate | evaluate | metrics | models | convert | explain`.
+"""The command line: `python -m geo_model locate | evaluate | metrics | models | ...`; `--help` lists all.
 
 Results go to standard output or to --out, progress and complaints to standard error. What is wrong with the
 input is one sentence and exit code 1; wrong options are exit code 2. Heavy packages are imported inside the
@@ -8,24 +8,22 @@ commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from geo_model import cli_convert, cli_explain, cli_metrics
+from geo_model import cli_convert, cli_explain, cli_geoclip, cli_metrics
 from geo_model.errors import GeoModelError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from geo_model.exports import Result
     from geo_model.predict import Model
 
 app = typer.Typer(
@@ -44,7 +42,16 @@ class Format(str, Enum):
     JSON = "json"
     CSV = "csv"
     GEOJSON = "geojson"
+    GEOJSONL = "geojsonl"
     KML = "kml"
+    PARQUET = "parquet"
+
+
+class Engine(str, Enum):
+    """What `locate` runs on."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class Precision(str, Enum):
@@ -98,8 +105,10 @@ def locate(
     photos: Annotated[
         list[str],
         typer.Argument(
-            metavar="PHOTO|FOLDER|-...",
-            help="Photos, folders (with their subfolders), or - for one photo from standard input.",
+            metavar="PHOTO|FOLDER|ARCHIVE|PATTERN|LIST|-...",
+            help="Photos, folders (with their subfolders), tars and zips, patterns in quotes, lists "
+            "(.txt, a path a line, as seen from the current folder), s3:// addresses, or - for one photo from "
+            "standard input.",
             show_default=False,
         ),
     ],
@@ -112,15 +121,44 @@ def locate(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="table, json, csv, geojson or kml.",
+            help="table, json, csv, geojson, geojsonl (newline-delimited GeoJSON), kml or parquet.",
             show_default="by the ending of --out, else table",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File to write.", show_default="standard output")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="File to write, or an s3:// address.", show_default="standard output"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a run into csv, parquet or geojsonl that was stopped or killed, or add what is "
+            "new to a finished one. A photo is known by its name: its path, or ARCHIVE/NAME, as given.",
+        ),
+    ] = False,
+    failures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CSV",
+            help="Where a bulk run lists the photos that could not be read, and why.",
+            show_default="OUT.failures.csv, beside --out",
+        ),
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="This process, or Ray: workers here or on the cluster at RAY_ADDRESS.")
+    ] = Engine.LOCAL,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Workers of Ray.", show_default="one a GPU, else one in 4 cores"
+        ),
     ] = None,
     regions: Annotated[
-        bool, typer.Option("--regions", help="Draw the cells of the 90% region, in geojson and kml.")
+        bool,
+        typer.Option("--regions", help="Draw the cells of the 90% region, in geojson, geojsonl and kml."),
     ] = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.AUTO,
@@ -131,30 +169,78 @@ def locate(
 
     A photo that cannot be read gets one sentence on standard error; the others are located all the same, and
     the exit code is 1.
+
+    With --out in csv, parquet or geojsonl there may be any number of photos: each is in the output once, or
+    in the list of failures, however often the run was stopped or killed. Until the end everything lies in the
+    folder OUT.unfinished.
     """
     chosen = output_format or _format_of(out)
-    if regions and chosen not in (Format.GEOJSON, Format.KML):
-        raise typer.BadParameter(f"it is for geojson and kml, not for {chosen.value}", param_hint="--regions")
+    bulk = out is not None and chosen.value in ("csv", "parquet", "geojsonl")
+    if regions and chosen not in (Format.GEOJSON, Format.GEOJSONL, Format.KML):
+        raise typer.BadParameter(
+            f"it is for geojson, geojsonl and kml, not for {chosen.value}", param_hint="--regions"
+        )
     if photos.count("-") > 1:
         raise typer.BadParameter(
             "- can be given once, for standard input holds one photo", param_hint="PHOTO"
         )
+    asked = {"--resume": resume, "--failures": failures is not None, "--engine ray": engine is Engine.RAY}
+    asked["--format parquet"] = chosen is Format.PARQUET
+    for option, given in asked.items():
+        if given and not bulk:
+            raise typer.BadParameter("it needs --out, in csv, parquet or geojsonl", param_hint=option)
+    if "-" in photos and (resume or engine is Engine.RAY):
+        raise typer.BadParameter("- goes with neither --resume nor --engine ray", param_hint="PHOTO")
     with plain_endings():
         from geo_model.files import check_writable, replaced_when_written
         from geo_model.progress import Work
 
-        if out is not None:
+        if out is not None and not out.startswith("s3://"):
             check_writable(out)
-        with Work("Loading the model"):
-            from geo_model.locating import WatchedResults, photo_inputs, write_results
+        elif out is not None and not bulk:
+            raise GeoModelError(f"{out}: only csv, parquet and geojsonl are written to s3://.")
+        cli_geoclip.make_ready(model)
+        if bulk:
+            assert out is not None
+            with Work("Loading the model"):
+                from geo_model import bulk as bulk_run
+                from geo_model.bulk_output import failures_beside
 
-            inputs, failures = photo_inputs(photos)
-            loaded = _load(model, device, precision) if inputs else None
-        results: Iterable[Result] = failures
-        if loaded is not None:
-            located = loaded.stream(inputs, batch_size=batch_size or "auto", crops=_value(crops))
-            results = itertools.chain(failures, located)
-        with Work("Locating", len(inputs) + len(failures)) as work:
+                settings = bulk_run.BulkSettings(
+                    out=out,
+                    failures=failures or failures_beside(out),
+                    file_format=chosen.value,
+                    top_k=top_k,
+                    regions=regions,
+                    resume=resume,
+                    crops=_value(crops),
+                    batch_size=batch_size or "auto",
+                )
+                loaded = _load(model, device if engine is Engine.LOCAL else "cpu", precision)
+            name = loaded.spec.name
+            if engine is Engine.RAY:
+                from geo_model.ray_engine import RayEngine
+
+                failed = bulk_run.run(
+                    photos, RayEngine(settings, model, device, precision.value, workers), name, settings
+                )
+            else:
+                failed = bulk_run.run(
+                    photos, lambda sources: bulk_run.lines_of(sources, loaded, settings), name, settings
+                )
+            if failed:
+                raise typer.Exit(1)
+            return
+        from geo_model.photo_sources import PhotoSources
+
+        sources = PhotoSources(photos)
+        with Work("Loading the model"):
+            from geo_model.locating import WatchedResults, located, write_results
+
+            results = located(
+                sources, lambda: _load(model, device, precision), batch_size or "auto", _value(crops)
+            )
+        with Work("Locating", count=sources.count) as work:
             watched = WatchedResults(results, work)
             with replaced_when_written(out) if out else contextlib.nullcontext(sys.stdout) as file:
                 write_results(watched, chosen.value, file, work, top_k, regions)
@@ -212,6 +298,7 @@ def evaluate(
             check_writable(out)
         truths = read_truth_csv(truth) if truth else {}
         collections = PhotoCollections([*photos, *(more_photos or [])])
+        cli_geoclip.make_ready(model)
         with Work("Loading the model"):
             from geo_model.evaluation import evaluate as evaluate_photos
             from geo_model.report_files import report_csv, report_record
@@ -244,7 +331,7 @@ def evaluate(
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List the models that --model takes: the bundled ones and those in the folders of GEO_MODEL_PATH."""
+    """List the models that --model takes: bundled, in the folders of GEO_MODEL_PATH, and GeoCLIP."""
     with plain_endings():
         from dataclasses import asdict
 
@@ -262,6 +349,7 @@ def models(
 cli_metrics.register(app)
 cli_convert.register(app)
 cli_explain.register(app)
+cli_geoclip.register(app)
 
 
 def main() -> None:
@@ -294,8 +382,8 @@ def plain_endings() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def _format_of(out: Path | None) -> Format:
-    ending = out.suffix.lower().lstrip(".") if out else ""
+def _format_of(out: str | None) -> Format:
+    ending = Path(out).suffix.lower().lstrip(".") if out else ""
     return Format(ending) if ending in [known.value for known in Format] else Format.TABLE
 
 
