@@ -190,7 +190,7 @@ def _read_cache(file: Path, count: int) -> torch.Tensor | None:
             embeddings = content.get_tensor("embeddings")
         fits = embeddings.shape == (count, EMBEDDING_SIZE) and embeddings.dtype == torch.float32
         # The library checks the header; a block that the disk lost is noticed only by the checksum.
-        if fits and said.get("crc32") == str(zlib.crc32(embeddings.numpy())):
+        if fits and said.get("crc32") == _checksum(embeddings):
             return embeddings
     return None
 
@@ -199,6 +199,10 @@ def _write_cache(file: Path, embeddings: torch.Tensor) -> None:
     from safetensors.torch import save_file
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    said = {"crc32": str(zlib.crc32(embeddings.numpy()))}
+    said = {"crc32": _checksum(embeddings)}
     with replaced_file(file) as part:
         save_file({"embeddings": embeddings}, part, metadata=said)
+
+
+def _checksum(embeddings: torch.Tensor) -> str:
+    return str(zlib.crc32(embeddings.numpy().data))

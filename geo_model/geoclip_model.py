@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -196,9 +197,9 @@ def _read_clip(folder: Path) -> nn.Module:
     try:
         with _quiet_transformers():
             # safetensors only: the other format that transformers reads is a pickle.
-            clip, report = CLIPVisionModelWithProjection.from_pretrained(
-                str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
-            )
+            options: Any = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+            loaded: Any = CLIPVisionModelWithProjection.from_pretrained(str(folder), **options)
+            clip, report = loaded
     except Exception as error:  # transformers raises whatever its readers do
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise ModelFolderError(
