@@ -7,10 +7,11 @@ from dataclasses import replace
 import streamlit as st
 
 from geo_model.errors import GeoModelError
+from geo_model.geoclip_parts import DownloadNeededError
 from geo_model.photo_files import photo_name, shown_name
 from geo_model.predict import PhotoFailure, Prediction
 from webapp.downloads import show_downloads
-from webapp.model_notes import show_model
+from webapp.model_notes import ask_to_download, show_model
 from webapp.photos import Located, Photo, content_key, locate, read_samples, sample_photo
 from webapp.result_view import photo_table, show_result
 from webapp.session import Session, session, the_model
@@ -119,6 +120,9 @@ with right:
 
 try:
     model = the_model()
+except DownloadNeededError as needed:
+    ask_to_download(needed.download)
+    st.stop()
 except GeoModelError as error:
     st.error(literal(str(error)), icon=":material/error:")
     st.stop()
