@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from geo_model.prediction_table import PredictionTable
+    from geo_model.truth import Coordinate
 
 _NAMED = 10
 """Rows and photos that are named one by one before the others are only counted."""
@@ -49,6 +50,14 @@ def metrics_command(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, and say how many.")
     ] = False,
+    always: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAT,LON",
+            help="Print beside them what answering this one place for every photo reaches, in degrees.",
+            show_default="none",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Compute the accuracy of predictions that lie in a table, from any method.
@@ -62,12 +71,21 @@ def metrics_command(
     with plain_endings():
         from geo_model.prediction_table import read_predictions
 
+        constant = None if always is None else _coordinate(always)
         table = read_predictions(predictions)
         complain_of_bad_rows(table, skip_bad)
         if as_json:
-            print(json.dumps(metrics_record(table, beside), indent=2), flush=True)
+            print(json.dumps(metrics_record(table, beside, constant), indent=2), flush=True)
         else:
-            print_metrics(table, beside)
+            print_metrics(table, beside, constant)
+
+
+def _coordinate(text: str) -> Coordinate:
+    from geo_model.truth import degrees_of
+
+    latitude, _, longitude = text.partition(",")
+    where = f"--always {text}"
+    return degrees_of(where, latitude, "latitude"), degrees_of(where, longitude, "longitude")
 
 
 def complain_of_bad_rows(table: PredictionTable, skip_bad: bool) -> None:
@@ -90,11 +108,21 @@ def complain_of_bad_rows(table: PredictionTable, skip_bad: bool) -> None:
     complain(f"{count} left out" + (f", {more:,} of them not named here." if more > 0 else "."))
 
 
-def metrics_record(table: PredictionTable, beside: Beside | None) -> dict[str, Any]:
-    """The figures in plain JSON values."""
+def metrics_record(
+    table: PredictionTable, beside: Beside | None, always: Coordinate | None = None
+) -> dict[str, Any]:
+    """The figures in plain JSON values.
+
+    Args:
+        table: Predictions beside the truth.
+        beside: Whose published figures to add.
+        always: Latitude and longitude in degrees of a constant answer to compare with.
+    """
     from geo_model.published import benchmark, published_figures
 
     record = asdict(table.summary())
+    if always:
+        record["always"] = asdict(table.constant_summary(always))
     record["bad_rows"] = list(table.bad_rows)
     record["without_answer"] = [{"photo": photo, "reason": reason} for photo, reason in table.without_answer]
     if beside:
@@ -103,8 +131,8 @@ def metrics_record(table: PredictionTable, beside: Beside | None) -> dict[str, A
     return record
 
 
-def print_metrics(table: PredictionTable, beside: Beside | None) -> None:
-    """The figures as a table on standard output."""
+def print_metrics(table: PredictionTable, beside: Beside | None, always: Coordinate | None = None) -> None:
+    """The figures as a table on standard output; takes what `metrics_record` takes."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
@@ -115,7 +143,10 @@ def print_metrics(table: PredictionTable, beside: Beside | None) -> None:
     console = Console(highlight=False, emoji=False)
     summary = replace(table.summary(), name="these predictions")
     published = published_figures(beside.value) if beside else ()
-    lines = [error_line(summary)]
+    summaries, lines = [summary], [error_line(summary)]
+    if always:
+        summaries.append(table.constant_summary(always))
+        lines.append(f"{summaries[1].name}: {error_line(summaries[1])}")
     if table.without_answer:
         photo, reason = table.without_answer[0]
         count = f"{len(table.without_answer):,} of the rows"
@@ -126,6 +157,6 @@ def print_metrics(table: PredictionTable, beside: Beside | None) -> None:
         lines += beside_notes(benchmark(beside.value), published, len(table))
     console.print(Text(f"{len(table):,} predictions of {table.name}", style="bold cyan"))
     console.print(Text(ACCURACY_TITLE, style="bold"))
-    console.print(Padding(beside_table([summary], published), (0, 0, 1, 0)))
+    console.print(Padding(beside_table(summaries, published), (0, 0, 1, 0)))
     for line in lines:
         console.print(Text(line))

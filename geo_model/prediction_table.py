@@ -25,7 +25,7 @@ from geo_model.images import photo_name
 from geo_model.metrics import DistanceSummary, summarise
 from geo_model.photo_credits import CREDIT_COLUMNS, LICENCE_IDS, PhotoCredit, read_credit
 from geo_model.sphere import great_circle_km
-from geo_model.truth import csv_rows, degrees_of
+from geo_model.truth import Coordinate, csv_rows, degrees_of
 
 PUBLISHED_COLUMNS = ("img_id", "gt_lat", "gt_long", "predicted_lat", "predicted_long")
 EVALUATE_COLUMNS = ("photo", "truth_latitude", "truth_longitude", "latitude", "longitude")
@@ -76,6 +76,15 @@ class PredictionTable:
     def summary(self) -> DistanceSummary:
         """Accuracy, median, mean and GeoScore of all rows."""
         return summarise(self.name, self.distances_km)
+
+    def constant_summary(self, point: Coordinate) -> DistanceSummary:
+        """What answering one place for every photo reaches; a model below that has learned nothing.
+
+        Args:
+            point: Latitude and longitude in degrees.
+        """
+        name = f"always {point[0]:g}, {point[1]:g}"
+        return summarise(name, great_circle_km(*self.truth.T, *point))
 
 
 def read_predictions(source: str | os.PathLike[str] | bytes, name: str | None = None) -> PredictionTable:

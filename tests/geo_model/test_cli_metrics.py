@@ -54,6 +54,23 @@ def test_figures_of_a_table(run, table):
     assert "PlaNet" not in result.stdout
 
 
+def test_a_constant_answer_beside_them(run, table):
+    result = run("--predictions", table, "--always", "48.86,2.35")
+    assert (result.exit_code, result.stderr) == (0, "")
+    # By s2sphere, Paris lies 829, 344, 6,612, 1,099, 6,017 km from the five.
+    assert "always 48.86, 2.35: Median error 1,099 km, mean 2,980 km" in result.stdout
+    record = json.loads(run("--predictions", table, "--always", "48.86,2.35", "--json").stdout)["always"]
+    assert [accuracy["hits"] for accuracy in record["accuracies"]] == [0, 0, 0, 1, 3]
+
+
+@pytest.mark.parametrize("place", ["48.86", "north,2", "91,0", "0,181", ""])
+def test_a_constant_answer_that_is_no_place(run, table, place):
+    result = run("--predictions", table, "--always", place)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"--always {place}")
+    assert result.stderr.count("\n") == 1
+
+
 def test_published_figures_beside_them(run, table):
     result = run("--predictions", table, "--beside", "im2gps")
     assert result.exit_code == 0
