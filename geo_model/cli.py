@@ -107,7 +107,7 @@ def locate(
         typer.Argument(
             metavar="PHOTO|FOLDER|ARCHIVE|PATTERN|LIST|-...",
             help="Photos, folders (with their subfolders), tars and zips, patterns in quotes, lists "
-            "(.txt, a path a line, as seen from the current folder), s3:// addresses, or - for one photo from "
+            "(.txt, a path a line, seen from the current folder), s3:// addresses, or - for one photo from "
             "standard input.",
             show_default=False,
         ),
@@ -152,9 +152,7 @@ def locate(
     ] = Engine.LOCAL,
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Workers of Ray.", show_default="one a GPU, else one in 4 cores"
-        ),
+        typer.Option(min=1, metavar="N", help="Workers of Ray.", show_default="one a GPU, or 4 cores"),
     ] = None,
     regions: Annotated[
         bool,

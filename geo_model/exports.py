@@ -53,22 +53,47 @@ def csv_text(results: Iterable[Result], top_k: int = 5) -> Iterator[str]:
 
     A name that a spreadsheet would take for a formula (it begins with = + - @) gets a ' in front.
     """
+    yield csv_line([*flat_columns(top_k), "error"])
+    for result in results:
+        yield csv_row(result, top_k)
+
+
+def csv_row(result: Result, top_k: int = 5) -> str:
+    """The line of the CSV table for one result."""
+    columns = flat_columns(top_k)
+    if isinstance(result, PhotoFailure):
+        return csv_line([photo_name(result.name), *[""] * (len(columns) - 1), result.reason])
+    values = flat_values(result, top_k)
+    return csv_line([*values, *[""] * (len(columns) - len(values)), ""])
+
+
+def flat_columns(top_k: int = 5) -> list[str]:
+    """Columns of a flat table of predictions."""
     columns = ["photo", "latitude", "longitude", "probability", "token", "place", "country_code"]
     columns += [f"region_{100 * share:.0f}_km2" for share in REGION_SHARES]
     for rank in range(1, top_k + 1):
         columns += [f"top_{rank}_{key}" for key in ("token", "probability", "latitude", "longitude", "place")]
-    yield csv_line([*columns, "error"])
+    return columns
+
+
+def flat_values(prediction: Prediction, top_k: int = 5) -> list[Any]:
+    """A prediction in the order of `flat_columns`; shorter where the model has fewer than k cells."""
+    record = _record(prediction, top_k)
+    cells = [record[key] for key in ("photo", "latitude", "longitude", "probability", "token")]
+    cells += [record["place"]["text"], record["place"]["country_code"]]
+    cells += [region["area_km2"] for region in record["regions"]]
+    for top in record["top"]:
+        cells += [top[key] for key in ("token", "probability", "latitude", "longitude", "place")]
+    return cells
+
+
+def geojson_lines(results: Iterable[Result], top_k: int = 5, draw_region: bool = False) -> Iterator[str]:
+    """Newline-delimited GeoJSON: a feature of `geojson_text` on each line, without the RS of RFC 8142."""
     for result in results:
-        if isinstance(result, PhotoFailure):
-            yield csv_line([photo_name(result.name), *[""] * (len(columns) - 1), result.reason])
-            continue
-        record = _record(result, top_k)
-        cells = [record[key] for key in ("photo", "latitude", "longitude", "probability", "token")]
-        cells += [record["place"]["text"], record["place"]["country_code"]]
-        cells += [region["area_km2"] for region in record["regions"]]
-        for top in record["top"]:
-            cells += [top[key] for key in ("token", "probability", "latitude", "longitude", "place")]
-        yield csv_line([*cells, *[""] * (len(columns) - len(cells)), ""])
+        yield "".join(
+            json.dumps(feature, ensure_ascii=False, allow_nan=False) + "\n"
+            for feature in _features(result, top_k, draw_region)
+        )
 
 
 def geojson_text(results: Iterable[Result], top_k: int = 5, draw_region: bool = False) -> Iterator[str]:
@@ -129,7 +154,7 @@ def kml_text(results: Iterable[Result], top_k: int = 5, draw_region: bool = Fals
 
 
 def exporter(file_format: str, draw_region: bool = False) -> Callable[[Iterable[Result], int], Iterator[str]]:
-    """The function that writes a format: json, csv, geojson or kml.
+    """The function that writes a format: json, csv, geojson, geojsonl or kml.
 
     Raises:
         ValueError: There is no such format.
@@ -138,6 +163,7 @@ def exporter(file_format: str, draw_region: bool = False) -> Callable[[Iterable[
         "json": json_text,
         "csv": csv_text,
         "geojson": partial(geojson_text, draw_region=draw_region),
+        "geojsonl": partial(geojson_lines, draw_region=draw_region),
         "kml": partial(kml_text, draw_region=draw_region),
     }
     if file_format not in exporters:

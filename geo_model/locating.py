@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterable, Iterator
-from typing import TextIO
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 from rich.console import Console
 
-from geo_model.errors import GeoModelError
 from geo_model.exports import Result, exporter
-from geo_model.images import Limits, photo_name
-from geo_model.photo_collection import find_photos
-from geo_model.predict import PhotoFailure, Prediction
+from geo_model.photo_sources import PhotoSources, Unreadable
+from geo_model.predict import Model, PhotoFailure, PhotoInput, Prediction
 from geo_model.progress import Work
 from geo_model.terminal import prediction_view
 
+if TYPE_CHECKING:
+    from geo_model.decoding import CropReduction
 
-def photo_inputs(arguments: Iterable[str]) -> tuple[list[tuple[str, str | bytes]], list[PhotoFailure]]:
-    """The photos that the arguments name, as (name, source), and the folders in which there is none.
+
+def located(
+    photos: PhotoSources,
+    model: Callable[[], Model],
+    batch_size: int | Literal["auto"] = "auto",
+    crops: CropReduction | None = None,
+) -> Iterator[Result]:
+    """Results for any number of photos, in constant memory and in their order.
 
     Args:
-        arguments: Photos, folders, or - for a photo from standard input.
+        photos: See there.
+        model: Loads the model; called at once if there is anything to locate, else never.
+        batch_size: See `Model.stream`.
+        crops: See `Model.stream`.
     """
-    inputs: list[tuple[str, str | bytes]] = []
-    failures = []
-    for argument in arguments:
-        if argument == "-":
-            # One byte more than may be decoded, so that reading the image says that it is too large.
-            inputs.append(("standard input", sys.stdin.buffer.read(Limits().max_bytes + 1)))
-        elif os.path.isdir(argument):
-            shown = photo_name(argument)
-            try:
-                found = [(str(path), str(path)) for path in find_photos(argument)]
-            except GeoModelError as error:
-                failures.append(PhotoFailure(shown, str(error)))
-                continue
-            if not found:
-                failures.append(
-                    PhotoFailure(shown, f"{shown}: it holds no photo; give a folder with photos.")
-                )
-            inputs += found
-        else:
-            inputs.append((argument, argument))
-    return inputs, failures
+    found = iter(photos)
+    failures: list[Result] = []
+    for name, source in found:
+        if isinstance(source, Unreadable):
+            failures.append(PhotoFailure(name, source.sentence))
+            continue
+        inputs = cast("Iterable[PhotoInput]", itertools.chain([(name, source)], found))
+        results = model().stream(inputs, batch_size=batch_size, crops=crops)
+        return itertools.chain(failures, results)
+    return iter(failures)
 
 
 class WatchedResults:
@@ -81,7 +78,7 @@ def write_results(
 
     Args:
         results: Predictions and failures.
-        file_format: table, json, csv, geojson or kml.
+        file_format: table, json, csv, geojson, geojsonl or kml.
         file: Where to.
         work: Whose bar is in the way when the output is a terminal.
         top_k: How many of the most probable cells to name.

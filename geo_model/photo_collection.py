@@ -8,20 +8,19 @@ are only names.
 from __future__ import annotations
 
 import json
-import lzma
 import os
-import tarfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from geo_model.archive_members import tar_files
 from geo_model.errors import PhotoError, TableError
 from geo_model.images import PHOTO_SUFFIXES, Limits, photo_name
 from geo_model.truth import Coordinate, degrees_of
 
 _MAX_JSON_BYTES = 1 << 20
-_TAR_ERRORS = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)
+_SORTED_TOGETHER = 100_000
 
 
 @dataclass(frozen=True)
@@ -57,21 +56,39 @@ class SourcePhoto:
 def find_photos(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """The photo files below a folder in a fixed order; hidden ones and linked folders are left out.
 
+    Memory does not grow with the photos: of a folder with more than 100,000 of them, as many are sorted at a
+    time, in the order in which the system lists them.
+
     Raises:
         PhotoError: A folder cannot be listed.
     """
+    pending = [os.fspath(folder)]
+    while pending:
+        parent = pending.pop()
+        folders: list[str] = []
+        try:
+            with os.scandir(parent) as entries:
+                files = (entry.name for entry in entries if not _noted_folder(entry, folders))
+                photos = (name for name in files if is_photo_name(name))
+                while run := sorted(islice(photos, _SORTED_TOGETHER)):
+                    yield from (Path(parent, name) for name in run)
+        except OSError as error:
+            raise PhotoError(
+                f"{error.filename}: the folder cannot be listed ({(error.strerror or str(error)).lower()}); "
+                "check its permissions."
+            ) from error
+        pending += [os.path.join(parent, name) for name in sorted(folders, reverse=True)]
 
-    def refuse(error: OSError) -> None:
-        raise PhotoError(
-            f"{error.filename}: the folder cannot be listed ({(error.strerror or str(error)).lower()}); "
-            "check its permissions."
-        ) from error
 
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if is_photo_name(name):
-                yield Path(parent, name)
+def _noted_folder(entry: os.DirEntry[str], folders: list[str]) -> bool:
+    """Whether it is a folder, however linked; those to search are added to `folders`."""
+    try:
+        is_folder = entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
+    if is_folder and not entry.is_symlink() and not entry.name.startswith("."):
+        folders.append(entry.name)
+    return is_folder
 
 
 def is_photo_name(name: str) -> bool:
@@ -151,36 +168,8 @@ class PhotoCollection:
         return None, None
 
     def _members(self, wanted: Callable[[str], int | None]) -> Iterator[tuple[str, bytes]]:
-        """Name and content of the tar's regular files, in constant memory.
-
-        Args:
-            wanted: For a name, the most bytes to read; None yields the name alone, 0 passes over the file.
-        """
-        read = 0
-        try:
-            with tarfile.open(self.path, "r:*") as archive:
-                # At offset 0 the tar is empty, and Python 3.10 would seek to before its start.
-                while archive.offset and (member := archive.next()) is not None:
-                    archive.members = []  # type: ignore[attr-defined]  # it would grow with every member
-                    read += 1
-                    limit = wanted(member.name) if member.isreg() else 0
-                    if limit is None:
-                        yield member.name, b""
-                    elif limit > 0:
-                        yield member.name, _content(archive, member, limit)
-                # tarfile takes a damaged header for the end; at the true end there are zeros or nothing.
-                assert archive.fileobj is not None
-                archive.fileobj.seek(archive.offset)
-                if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                    raise tarfile.ReadError("a header is damaged")
-        except _TAR_ERRORS as error:
-            if read == 0:
-                raise TableError(
-                    f"{self.path}: it is neither a photo nor a tar that can be read; give a folder or a tar."
-                ) from error
-            raise TableError(
-                f"{self.path}: the tar is damaged or cut short after {read} files; get it again."
-            ) from error
+        for member, content in tar_files(os.fspath(self.path), wanted):
+            yield member.name, content
 
 
 class PhotoCollections:
@@ -219,13 +208,3 @@ def read_annotation(where: str, content: bytes) -> tuple[Coordinate | None, str 
             degrees_of(f"{where}, key longitude", data.get("longitude"), "longitude"),
         )
     return truth, photo_name(kind, "") or None if isinstance(kind, str) else None
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, limit: int) -> bytes:
-    stream = archive.extractfile(member)
-    assert stream is not None  # it is a regular file
-    with stream:
-        content = stream.read(limit)
-    if len(content) < min(member.size, limit):
-        raise tarfile.ReadError("unexpected end of data")
-    return content

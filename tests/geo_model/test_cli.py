@@ -241,7 +241,7 @@ def test_a_closed_pipe_ends_quietly(command, sample_photos):
 
 def test_ctrl_c_stops_and_leaves_no_half_written_file(command, sample_photos, tmp_path):
     arguments, settings = command
-    out = tmp_path / "places.csv"
+    out = tmp_path / "places.json"
     with subprocess.Popen(
         [*arguments, "locate", "--model", "tiny", "--out", out, *5000 * [sample_photos[0]]],
         stdout=subprocess.PIPE,

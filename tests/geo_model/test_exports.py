@@ -205,7 +205,9 @@ def test_text_comes_while_photos_still_come(file_format, predictions):
 
 
 def test_an_unknown_format_is_refused():
-    with pytest.raises(ValueError, match=re.escape("'gpx' is unknown; use json, csv, geojson, kml")):
+    with pytest.raises(
+        ValueError, match=re.escape("'gpx' is unknown; use json, csv, geojson, geojsonl, kml")
+    ):
         exporter("gpx")
 
 

@@ -1,0 +1,118 @@
+"""One line per photo for each format that a bulk run writes, and Parquet made of such lines at the end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from geo_model.errors import GeoModelError
+from geo_model.exports import csv_line, csv_row, flat_columns, flat_values, geojson_lines
+from geo_model.predict import Prediction
+
+BULK_FORMATS = ("csv", "parquet", "geojsonl")
+_ROWS_TOGETHER = 20_000
+_TEXTS = ("photo", "token", "place", "country_code")
+
+
+def check_format(file_format: str) -> None:
+    """Find out before long work whether a format can be written.
+
+    Raises:
+        GeoModelError: Parquet was asked for and pyarrow is missing.
+    """
+    if file_format == "parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError as error:
+            raise GeoModelError(
+                "Parquet needs pyarrow; install it (pip install pyarrow), or write csv or geojsonl."
+            ) from error
+
+
+def header_of(file_format: str, top_k: int) -> str:
+    """What stands before the first row."""
+    return csv_line([*flat_columns(top_k), "error"]) if file_format == "csv" else ""
+
+
+def row_of(prediction: Prediction, file_format: str, top_k: int, draw_region: bool = False) -> str:
+    """The line, or lines, of one photo."""
+    if file_format == "csv":
+        return csv_row(prediction, top_k)
+    if file_format == "geojsonl":
+        return "".join(geojson_lines([prediction], top_k, draw_region))
+    return json.dumps(flat_values(prediction, top_k), allow_nan=False) + "\n"
+
+
+def row_names(path: Path, file_format: str, header: bytes, columns: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Name and line of each row of a finished output; a line that belongs to the row before has no name.
+
+    Raises:
+        GeoModelError: It was written with other options, or is not such a file.
+    """
+    other = GeoModelError(
+        f"{path} was not written with these options; give another --out, or the same options."
+    )
+    if file_format == "parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(path) as file:
+                if file.schema_arrow.names != columns:
+                    raise other
+                for batch in file.iter_batches(_ROWS_TOGETHER):
+                    for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        yield row[0], (json.dumps(row) + "\n").encode()
+        except pa.ArrowInvalid as error:
+            raise other from error
+        return
+    with open(path, "rb") as file:
+        if file.read(len(header)) != header:
+            raise other
+        for line in file:
+            try:
+                if file_format == "csv":
+                    name = next(csv.reader(io.StringIO(line.decode())))[0]
+                    name = name[1:] if name.startswith("'") else name
+                else:
+                    properties = json.loads(line)["properties"]
+                    name = "" if "region" in properties else properties["photo"]
+            except (ValueError, LookupError, TypeError, StopIteration, csv.Error) as error:
+                raise other from error
+            yield name, line
+
+
+def write_parquet(lines: Path, target: Path, columns: list[str], settings: dict[str, Any]) -> None:
+    """A Parquet file of lines that are JSON arrays, 20,000 to a row group, in constant memory.
+
+    File format: a column for each of `exports.flat_columns`; texts are strings, all others float64; what the
+    rows were made with is in the schema's metadata under the key `geo_model`, as JSON.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def kind(column: str) -> Any:  # noqa: ANN401  # pyarrow has no types
+        return (
+            pa.string()
+            if column.startswith("top_") and column.endswith(("token", "place"))
+            else (pa.string() if column in _TEXTS else pa.float64())
+        )
+
+    schema = pa.schema([(column, kind(column)) for column in columns], {"geo_model": json.dumps(settings)})
+    with (
+        open(lines, encoding="utf-8") as file,
+        pq.ParquetWriter(target, schema, compression="zstd") as writer,
+    ):
+        while rows := [json.loads(line) for line in islice(file, _ROWS_TOGETHER)]:
+            width = len(columns)
+            padded = [[*row, *[None] * (width - len(row))] for row in rows]
+            arrays = [
+                pa.array(values, field.type)
+                for values, field in zip(zip(*padded, strict=True), schema, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
