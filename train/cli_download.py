@@ -126,7 +126,7 @@ def _print(report: DownloadReport) -> None:
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
     if report.missing:
         console.print(reason_table(report))
-    tars = f"tars 00000 to {report.tars - 1:05}" if report.tars else "no tar"
+    tars = f"tars 00000 to {report.tars - 1:05}" if report.tars > 1 else f"{report.tars or 'no'} tar"
     repeated = f", rows that repeat an address: {report.repeated:,}" if report.repeated else ""
     console.print(
         f"{report.out}: {report.photos:,} of {report.rows:,} photos, {tars}; missing: {report.failed:,} "

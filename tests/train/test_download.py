@@ -352,7 +352,7 @@ def test_the_command_names_the_host_and_fails_when_much_is_missing(photos, tmp_p
             "Missing because      Photos    Share",
             "────────────────────────────────────",
             "HTTP 404 Not Found        2   10.00%",
-            f"{out}: 18 of 20 photos, tars 00000 to 00000; missing: 2 (10.00%), see missing.csv.",
+            f"{out}: 18 of 20 photos, 1 tar; missing: 2 (10.00%), see missing.csv.",
         ]
         assert done.stderr.splitlines() == [
             "Round 1: 18 photos came, 2 will not, 0 may come later.",
