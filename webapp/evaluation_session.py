@@ -32,6 +32,7 @@ class EvaluationSession:
         photos: The photos that a run is to be made of.
         photos_error: Why there are none, if they could not be read.
         own_truths: The visitor's own truth table and its name.
+        truths_error: Why there is none, if it could not be read.
         chosen: Key of a set and row of the photo whose card is open.
         camera: Where the globe looks, if a photo was chosen in the table.
         allowed_hosts: Hosts that the browser may load photos from.
@@ -46,6 +47,7 @@ class EvaluationSession:
     photos: PhotosToRun | None = None
     photos_error: str | None = None
     own_truths: tuple[str, dict[str, Coordinate]] | None = None
+    truths_error: str | None = None
     chosen: tuple[str, int] | None = None
     camera: Camera | None = None
     allowed_hosts: set[str] = field(default_factory=set)

@@ -128,19 +128,26 @@ def _choose_truths(
     state: EvaluationSession, photos: PhotosToRun, sets: Sequence[PredictionSet]
 ) -> Mapping[str, Coordinate]:
     """The table that says where the photos were taken; that which knows most of them stands first."""
-    key = f"run-truth-{state.round}"
+    field = f"run-truth-{state.round}"
 
     def take_table() -> None:
-        file = st.session_state[key]
+        file = st.session_state[field]
+        state.truths_error = None
         if file is not None:
             try:
                 state.add_truths(file.name, file.getvalue())
             except GeoModelError as error:
-                state.refusals.append(str(error))
+                state.truths_error = str(error)
 
     st.file_uploader(
-        words.RUN_TRUTH_TABLE, type=[".csv"], key=key, help=words.RUN_TRUTH_TABLE_HELP, on_change=take_table
+        words.RUN_TRUTH_TABLE,
+        type=[".csv"],
+        key=field,
+        help=words.RUN_TRUTH_TABLE_HELP,
+        on_change=take_table,
     )
+    if state.truths_error:
+        st.error(literal(state.truths_error), icon=":material/error:")
     choices: list[tuple[str, Mapping[str, Coordinate]]] = [
         (
             entry.name,
