@@ -9,15 +9,26 @@ ROOT = str(Path(__file__).resolve().parent.parent)
 if ROOT not in sys.path:  # Streamlit puts only this file's folder there, and the packages lie beside it
     sys.path.insert(0, ROOT)
 
+from webapp.language import choose_language, tr  # noqa: E402 - from the folder above
+
 # Not "pages": a first visit to an address such as /evaluation would then run that page without this file.
 PAGES = Path(__file__).resolve().parent / "app_pages"
 ICON = Path(ROOT) / "assets" / "icon.svg"  # an icon by name would be fetched from an outside host
+SIDEBAR_PX = 220
 
-st.set_page_config(page_title="Geolocation-Images", page_icon=ICON, layout="wide")
-st.navigation(
+st.set_page_config(
+    page_title="Geolocation-Images", page_icon=ICON, layout="wide", initial_sidebar_state=SIDEBAR_PX
+)
+page = st.navigation(
     [
-        st.Page(PAGES / "locate.py", title="Locate", icon=":material/add_photo_alternate:", default=True),
-        st.Page(PAGES / "evaluation.py", title="Evaluation", icon=":material/query_stats:"),
+        st.Page(PAGES / "locate.py", title=tr("Locate"), icon=":material/add_photo_alternate:", default=True),
+        st.Page(PAGES / "evaluation.py", title=tr("Evaluation"), icon=":material/query_stats:"),
     ],
     position="top",
-).run()
+)
+with st.sidebar:
+    choose_language()
+    st.caption(
+        f":material/balance: {tr('Locate only photos that you may, never to find or follow a person.')}"
+    )
+page.run()
