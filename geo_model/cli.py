@@ -85,7 +85,8 @@ DeviceOption = Annotated[
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
-        metavar="TYPE", help="auto (float32 on the CPU, 16 bits on a GPU), float32, bfloat16 or float16."
+        metavar="TYPE",
+        help="auto (bfloat16 where the processor multiplies it), float32, bfloat16 or float16.",
     ),
 ]
 CropsOption = Annotated[
