@@ -44,7 +44,7 @@ def centres(
     vectors = s2.face_uv_to_xyz(face, u, v)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
     chords = np.linalg.norm(corners(ids) - vectors[:, None], axis=-1).max(axis=1)
-    latitudes, longitudes = _degrees(vectors)
+    latitudes, longitudes = degrees_of(vectors)
     longitudes[np.abs(latitudes) == 90] = 0.0  # a pole has no longitude of its own
     return latitudes, longitudes, 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chords / 2, 1.0))
 
@@ -92,7 +92,7 @@ def rings(ids: NDArray[np.uint64], step_degrees: float = 2.0) -> list[NDArray[np
         vertices.reshape(-1, 3), np.roll(vertices, -1, axis=1).reshape(-1, 3), math.radians(step_degrees)
     )
     cell = np.repeat(np.arange(len(vertices)).repeat(4), counts)
-    latitudes, longitudes = _degrees(points)
+    latitudes, longitudes = degrees_of(points)
 
     # A point on the date line is 180 and -180 at once: take the side that the cell is on.
     _, centre_longitudes, _ = centres(ids)
@@ -150,7 +150,7 @@ def _along_great_circles(
     return points, counts
 
 
-def _degrees(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def degrees_of(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Latitudes and longitudes in degrees of vectors (N, 3) of any length."""
     x, y, z = vectors.T
     return np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))

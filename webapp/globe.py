@@ -20,10 +20,10 @@ from pydeck.bindings.json_tools import default_serialize
 from geo_model.cells import Level, Partitioning
 from geo_model.places import nearest_places
 from geo_model.predict import Prediction
-from geo_model.terminal import percent
 from webapp.geometry import cell_outlines, great_circle
+from webapp.language import tr
 from webapp.palette import Colour, Palette, ProbabilityScale, css
-from webapp.wording import capitalised, count
+from webapp.wording import capitalised, count, percent, place_text
 
 LAND_FILE = Path(__file__).resolve().parent.parent / "assets" / "land.geojson"
 SERVED_LAND = Path(__file__).resolve().parent / "static" / LAND_FILE.name
@@ -47,7 +47,7 @@ _ON_SURFACE = {"depthCompare": "always", "cullMode": "back"}
 _UPRIGHT = {"cullMode": "none"}
 """For points and lines on the sphere, which face the viewer."""
 
-_CELL_TOOLTIP = "<b>{place}</b><br>{share} of the probability<br>Cell {token}, shaped by {photos}"
+_CELL_TOOLTIP = "<b>{place}</b><br>{share}<br>{cell}"
 
 _LIFT_M = 20_000
 """Height of the line to the GPS tag, in metres: on the sphere itself it would flicker."""
@@ -72,11 +72,24 @@ class CellBook:
             for outline, level in zip(cell_outlines(partitioning), partitioning.s2_levels, strict=True)
         ]
 
+    def polygon(self, class_index: int, *, flat: bool) -> list[list[float]]:
+        """The outline of a cell as deck.gl wants it; the flat map ends before the poles."""
+        polygon = self.polygons[class_index]
+        return _clipped(polygon) if flat else polygon
+
     def continents(self, probabilities: NDArray[np.float32]) -> list[tuple[str, float]]:
-        """Probability of each continent, most probable first."""
-        names, index = np.unique([place.continent for place in self.places], return_inverse=True)
-        sums = np.bincount(index, weights=probabilities, minlength=len(names))
-        return [(str(names[i]), float(sums[i])) for i in np.argsort(-sums)]
+        """English name and probability of each continent, most probable first."""
+        return _summed([place.continent for place in self.places], probabilities)
+
+    def countries(self, probabilities: NDArray[np.float32]) -> list[tuple[str, float]]:
+        """ISO 3166-1 alpha-2 code and probability of each country, most probable first."""
+        return _summed([place.country_code for place in self.places], probabilities)
+
+
+def _summed(names: list[str], probabilities: NDArray[np.float32]) -> list[tuple[str, float]]:
+    known, index = np.unique(names, return_inverse=True)
+    sums = np.bincount(index, weights=probabilities, minlength=len(known))
+    return [(str(known[i]), float(sums[i])) for i in np.argsort(-sums, kind="stable")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,11 +244,15 @@ def cells_layer(
     tokens, counts = book.partitioning.tokens, book.partitioning.photo_counts
     rows = [
         {
-            "polygon": _clipped(book.polygons[index]) if flat else book.polygons[index],
+            "polygon": book.polygon(index, flat=flat),
             "colour": colour,
-            "place": capitalised(book.places[index].text),
-            "share": percent(probability),
-            "photos": count(int(counts[index]), "photo"),
+            "place": capitalised(place_text(book.places[index])),
+            "share": tr("{share} of the probability", share=percent(probability)),
+            "cell": tr(
+                "Cell {token}, shaped by {photos}",
+                token=tokens[index],
+                photos=count(int(counts[index]), "photo"),
+            ),
             "token": tokens[index],
         }
         for index, colour, probability in zip(
@@ -245,6 +262,11 @@ def cells_layer(
             strict=True,
         )
     ]
+    return polygons_layer(layer_id, rows, flat=flat)
+
+
+def polygons_layer(layer_id: str, rows: list[dict[str, Any]], *, flat: bool) -> pydeck.Layer:
+    """Rows with a polygon, longitude first, and a colour, to be pointed at and clicked."""
     return pydeck.Layer(
         "PolygonLayer",
         id=layer_id,
@@ -261,7 +283,7 @@ def cells_layer(
 
 def outline_layer(class_index: int, book: CellBook, palette: Palette, *, flat: bool) -> pydeck.Layer:
     """The edge of one cell, to point it out where the chart's own selection does not."""
-    polygon = _clipped(book.polygons[class_index]) if flat else book.polygons[class_index]
+    polygon = book.polygon(class_index, flat=flat)
     line = {"type": "LineString", "coordinates": [*polygon, polygon[0]]}
     return marks_layer("chosen-cell", [line], palette, line_colour=palette.estimate, line_px=2, flat=flat)
 
@@ -345,6 +367,16 @@ def marks_layer(
             "linestrings": {"getColor": list(line_colour)},
         },
     )
+
+
+def lines_geometry(ways: Sequence[NDArray[np.float64]], *, flat: bool) -> dict[str, Any]:
+    """Lines of latitude and unwrapped longitude, (N, 2) each, as one geometry; lifted on the globe."""
+    lines = [_longitude_first(way, 3) for way in ways]
+    if flat:
+        lines = [_clipped(line) for line in lines]
+    else:
+        lines = [[[*point, _LIFT_M] for point in line] for line in lines]
+    return {"type": "MultiLineString", "coordinates": lines}
 
 
 def lifted_line(way: NDArray[np.float64]) -> dict[str, Any]:

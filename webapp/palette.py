@@ -63,18 +63,23 @@ DARK = Palette(
 
 @dataclass(frozen=True)
 class ProbabilityScale:
-    """A logarithmic scale from the least probability that is drawn to the highest.
+    """A scale from the least value that is drawn to the highest: probabilities, or numbers of photos.
 
     Attributes:
-        lowest: Probability of the first colour of the ramp; cells below it are not drawn.
-        highest: Probability of the last colour.
+        lowest: Value of the first colour of the ramp; cells below it are not drawn.
+        highest: Value of the last colour.
+        linear: Equal steps of colour for equal differences, rather than for equal ratios.
     """
 
     lowest: float
     highest: float
+    linear: bool = False
 
     def positions(self, probabilities: ArrayLike) -> NDArray[np.float64]:
         """Where probabilities lie on the ramp, 0 to 1."""
+        if self.linear:
+            span = max(self.highest - self.lowest, 1e-30)
+            return np.clip((np.asarray(probabilities, dtype=np.float64) - self.lowest) / span, 0, 1)
         clipped = np.clip(np.asarray(probabilities, dtype=np.float64), self.lowest, self.highest)
         return np.log(clipped / self.lowest) / max(np.log(self.highest / self.lowest), 1e-9)
 
