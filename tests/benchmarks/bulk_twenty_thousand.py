@@ -101,6 +101,8 @@ def run_until(command: list[str], out: Path, most: int, how: signal.Signals) -> 
     with subprocess.Popen(command, cwd=ROOT) as process:
         while done_in(out) < most and process.poll() is None:
             time.sleep(0.05)
+        if process.poll() is not None:
+            sys.exit(f"The run ended by itself, with exit code {process.returncode}; give more --photos.")
         process.send_signal(how)
     print(f"  {how.name}: exit code {process.returncode}, {done_in(out):,} photos done")
     return done_in(out)
@@ -164,4 +166,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     sys.exit(main())
