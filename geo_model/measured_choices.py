@@ -40,8 +40,8 @@ def choices_for(device: torch.device) -> Choices:
         # and readers enough that decoding, 3 to 5 ms of a core a photo, keeps up.
         bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return Choices(torch.bfloat16 if bfloat16 else torch.float16, 64, None, min(32, cores), 1)
-    # Measured on two cores of an AMD EPYC (Zen 4), milliseconds of processor time a photo of five crops, by
-    # photos at once:
+    # Measured once on an AMD EPYC (Zen 4) that others used too: least of three, one thread, made-up pixels,
+    # networks not yet folded; milliseconds of processor time a photo of five crops, by photos at once:
     #                                           1     4
     #   EfficientNet-Lite2, 260 px, float32   279   307
     #   EfficientNet-Lite2, 260 px, bfloat16  106   155
