@@ -88,8 +88,8 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-class LocatePage:
-    """The page Locate, open in Chromium.
+class AppPage:
+    """A page of the app with a globe, open in Chromium.
 
     Attributes:
         page: Playwright's page.
@@ -141,6 +141,10 @@ class LocatePage:
 
         self.until(rests, "the globe does not settle")
 
+
+class LocatePage(AppPage):
+    """The page Locate."""
+
     def upload(self, files: Any) -> None:
         """Put files into the upload field and wait for the result."""
         self.page.locator("input[type=file]").set_input_files(files)
@@ -183,6 +187,29 @@ class LocatePage:
         raise AssertionError("a clicked cell is not shown")
 
 
+class EvaluationPage(AppPage):
+    """The page Evaluation.
+
+    Args:
+        context: Of the browser.
+        address: Of the app.
+    """
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        super().__init__(context, f"{address}/evaluation")
+
+    def click_row(self, number: int) -> None:
+        """Click the row of this number, from 0, in the table of photos, and wait for the card."""
+        header_px, row_px = 38, 35
+        table = self.page.get_by_test_id("stDataFrame").last
+        table.scroll_into_view_if_needed()
+        box = table.bounding_box()
+        assert box is not None
+        self.page.mouse.click(box["x"] + 200, box["y"] + header_px + (number + 0.5) * row_px)
+        self.page.get_by_text("Predicted:").wait_for()
+        self.wait_for_globe()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium, or a skip that says what is missing."""
@@ -210,4 +237,12 @@ def locate_page(browser: Browser, app_address: str) -> Iterator[LocatePage]:
     """The page Locate on a desktop in the light theme."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme="light")
     yield LocatePage(context, app_address)
+    context.close()
+
+
+@pytest.fixture
+def evaluation_page(browser: Browser, app_address: str) -> Iterator[EvaluationPage]:
+    """The page Evaluation on a desktop in the light theme."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme="light")
+    yield EvaluationPage(context, app_address)
     context.close()
