@@ -27,10 +27,12 @@ def show_comparison(state: EvaluationSession, sets: Sequence[PredictionSet]) -> 
     first_of_last = len(answers) - len(sets[-1].answers())
     chosen = []
     columns = st.columns(2)
-    for column, key, label, start in (
+    # Another number of answers begins anew, so that a set that was just added is the one compared.
+    for column, field, label, start in (
         (columns[0], _FIRST, words.COMPARE_FIRST, 0),
         (columns[1], _SECOND, words.COMPARE_SECOND, first_of_last),
     ):
+        key = f"{field}-{len(names)}"
         if st.session_state.get(key) not in names:
             kept = state.kept.get(key)
             st.session_state[key] = kept if kept in names else names[start]

@@ -20,6 +20,7 @@ from webapp import evaluation_wording as words
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [10, 4], [1, 3])
+_PLOT_PX, _LEGEND_ROW_PX = 320, 22
 _TICKS_KM = [0.1, 1, 10, 25, 200, 750, 2500, 10_000]
 
 
@@ -55,7 +56,7 @@ def curve_chart(series: Sequence[tuple[str, NDArray[np.float64]]]) -> alt.LayerC
         .mark_rule(strokeDash=[2, 3], opacity=0.5, color="#888888")
         .encode(x="km:Q")
     )
-    return alt.layer(marks, lines).properties(height=340)
+    return alt.layer(marks, lines).properties(height=_PLOT_PX + _LEGEND_ROW_PX * len(names))
 
 
 def continent_chart(rows_of: Sequence[tuple[str, Sequence[DistanceSummary]]]) -> alt.Chart:
@@ -90,7 +91,7 @@ def continent_chart(rows_of: Sequence[tuple[str, Sequence[DistanceSummary]]]) ->
                 alt.Tooltip("mean:Q", title=words.COLUMN_MEAN, format=",.0f"),
             ],
         )
-        .properties(height=max(340, 14 * len(rows)))
+        .properties(height=max(_PLOT_PX, 14 * len(rows)) + _LEGEND_ROW_PX * len(names))
     )
 
 
