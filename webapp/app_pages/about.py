@@ -1,0 +1,60 @@
+"""The page About: the model and its card, what it computes on, and responsible use."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from geo_model.errors import GeoModelError
+from geo_model.geoclip_parts import DownloadNeededError
+from geo_model.predict import Model
+from webapp.language import figures, tr
+from webapp.level_notice import level_notice
+from webapp.model_choice import show_model_choice
+from webapp.model_notes import ask_to_download, show_model
+from webapp.responsible_use import show_responsible_use
+from webapp.serving import serves_this_machine_only
+from webapp.session import the_model
+from webapp.wording import literal
+
+
+def show_machine(model: Model) -> None:
+    """What the model computes on and in, and how finely it answers."""
+    device = str(model.device)
+    if model.device.type == "cuda":
+        import torch
+
+        device = f"{device} ({torch.cuda.get_device_name(model.device)})"
+    cells = figures(" / ".join(f"{count:,}" for count in model.hierarchy.sizes))
+    rows = [
+        (tr("Device"), device),
+        (tr("Precision"), str(model.dtype).removeprefix("torch.")),
+        (tr("Network"), model.spec.backbone),
+        (tr("Coarse, middle and fine cells"), cells),
+    ]
+    if serves_this_machine_only():
+        rows.append((tr("Folder"), str(model.path)))
+    lines = [f"| {label} | {literal(value)} |" for label, value in rows]
+    st.markdown("\n".join([lines[0], "| --- | --- |", *lines[1:]]))
+
+
+st.title(tr("About"), anchor=False)
+left, right = st.columns([3, 2], gap="large")
+with right:
+    show_responsible_use()
+with left:
+    st.subheader(tr("The model"), anchor=False)
+    if notice := level_notice():
+        st.info(
+            f"{notice} {tr('The figures of the model were measured without this limit.')}",
+            icon=":material/lock:",
+        )
+    try:
+        show_model_choice()
+        model = the_model()
+    except DownloadNeededError as needed:
+        ask_to_download(needed.download)
+    except GeoModelError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+    else:
+        show_machine(model)
+        show_model(model)

@@ -1,0 +1,100 @@
+"""Which of the installed models answers, or, where the app serves this machine only, a folder's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import streamlit as st
+
+from geo_model.errors import GeoModelError
+from geo_model.geoclip_parts import NAME, DownloadNeededError
+from geo_model.model_folder import MODEL_PATH_VARIABLE
+from geo_model.model_list import ModelEntry, model_entries
+from webapp.language import figures, tr
+from webapp.serving import serves_this_machine_only
+from webapp.session import CHOSEN_MODEL, model_key, session, the_model
+from webapp.wording import literal
+
+_CHOICE, _FOLDER, _REFUSED = "model-choice", "model-folder", "model-refused"
+
+
+@st.cache_resource(ttl=60, show_spinner=False)
+def _entries(_places: str) -> list[ModelEntry]:
+    return model_entries()
+
+
+def installed_models(own_machine: bool) -> dict[str, ModelEntry]:
+    """What can be chosen, by key: on a server for others nothing that is damaged or must be fetched first."""
+    entries = {
+        NAME if entry.name == NAME else str(entry.path): entry
+        for entry in _entries(os.environ.get(MODEL_PATH_VARIABLE, ""))
+        if entry.error is None
+    }
+    return {key: entry for key, entry in entries.items() if own_machine or not entry.state}
+
+
+def take_model(wanted: str) -> None:
+    """Ask another model from now on, if it can be loaded, and forget what the earlier one said."""
+    before = st.session_state.get(CHOSEN_MODEL)
+    st.session_state[CHOSEN_MODEL] = wanted
+    st.session_state.pop(_REFUSED, None)
+    try:
+        the_model()
+    except DownloadNeededError:
+        pass  # the page asks
+    except GeoModelError as error:
+        st.session_state[CHOSEN_MODEL] = before
+        st.session_state[_REFUSED] = str(error)
+        return
+    forget_answers()
+
+
+def forget_answers() -> None:
+    """Forget what the earlier model said of photos; the photos stay."""
+    state = session()
+    state.cancel()
+    state.run, state.cell, state.maps, state.cancelled = None, None, {}, False
+    st.session_state.pop("game", None)
+
+
+def show_model_choice() -> None:
+    """The installed models, and a field for a folder."""
+    own_machine = serves_this_machine_only()
+    entries = installed_models(own_machine)
+    current = model_key()
+    keys = list(entries) if current in entries else [current, *entries]
+    st.session_state[_CHOICE] = current
+    st.radio(
+        tr("Model that answers"),
+        keys,
+        key=_CHOICE,
+        format_func=lambda key: entries[key].name if key in entries else Path(key).name,
+        captions=[_caption(entries.get(key)) for key in keys],
+        on_change=lambda: take_model(st.session_state[_CHOICE]),
+    )
+    if own_machine:
+
+        def take_folder() -> None:
+            folder = st.session_state[_FOLDER].strip()
+            if folder and serves_this_machine_only():
+                take_model(str(Path(folder).expanduser()))
+
+        st.text_input(
+            tr("Another model folder on this computer"),
+            key=_FOLDER,
+            on_change=take_folder,
+            placeholder="/home/me/models/my-model",
+            help=tr("Offered because this app serves this computer only."),
+        )
+    if refused := st.session_state.get(_REFUSED):
+        st.error(literal(refused), icon=":material/error:")
+
+
+def _caption(entry: ModelEntry | None) -> str:
+    if entry is None:
+        return ""
+    cells = " / ".join(f"{number:,}" for number in entry.cells)
+    text = f"{literal(entry.backbone)}, {figures(cells)} {tr('cells in three levels')}"
+    text += f", {figures(f'{entry.megabytes:,.0f}')} MB"
+    return f"{text}; {literal(entry.state)}" if entry.state else text
