@@ -46,6 +46,20 @@ def strengths(activation: ActivationMap) -> NDArray[np.float64]:
     return values / largest if largest > 0 else values
 
 
+def laid_over(activation: ActivationMap, photo: Image.Image, strength: float = 1.0) -> Image.Image:
+    """The map over its photo in grey, RGB of the photo's size.
+
+    Args:
+        activation: Of this photo.
+        photo: Upright, of any size and mode.
+        strength: From 0, the photo alone in its own colours, to 1.
+    """
+    below = photo.convert("L").convert("RGBA")
+    above = Image.fromarray(colours(activation), "RGBA").resize(photo.size, Image.Resampling.BILINEAR)
+    laid = Image.alpha_composite(below, above).convert("RGB")
+    return laid if strength == 1 else Image.blend(photo.convert("RGB"), laid, strength)
+
+
 def overlay(activation: ActivationMap, photo: Image.Image) -> Image.Image:
     """The map over its photo, with a scale below.
 
@@ -56,9 +70,7 @@ def overlay(activation: ActivationMap, photo: Image.Image) -> Image.Image:
     Returns:
         RGB, as wide as the photo and a little higher.
     """
-    below = photo.convert("L").convert("RGBA")
-    above = Image.fromarray(colours(activation), "RGBA").resize(photo.size, Image.Resampling.BILINEAR)
-    laid = Image.alpha_composite(below, above).convert("RGB")
+    laid = laid_over(activation, photo)
     scale = _scale(activation, photo.width)
     whole = Image.new("RGB", (photo.width, photo.height + scale.height), "white")
     whole.paste(laid, (0, 0))

@@ -13,7 +13,8 @@ from webapp import error_globe, globe
 from webapp import evaluation_wording as words
 from webapp.evaluation_session import EvaluationSession
 from webapp.geometry import great_circle
-from webapp.globe_view import GLOBE, MAP, NO_GLOBE, chart_height, globe_is_drawn, land, on_phone, palette
+from webapp.globe_view import GLOBE, MAP, chart_height, globe_is_drawn, land, on_phone, palette
+from webapp.locate_wording import NO_GLOBE
 from webapp.photo_card import show_card
 from webapp.prediction_sets import PredictionSet
 from webapp.wording import capitalised, distance

@@ -4,32 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
+from geo_model.clean_copy import can_be_cut, without_metadata
+from geo_model.errors import GeoModelError
 from geo_model.exports import Result, exporter
+from geo_model.photo_files import photo_name
+from webapp.language import tr
+from webapp.locate_wording import CLEAN_ENCODED, CLEAN_HELP, CLEAN_LOSSLESS
+from webapp.photos import Photo
 
-_FORMATS = {
-    "csv": ("CSV", "text/csv", "a table with a row for each photo"),
-    "json": ("JSON", "application/json", "for programs"),
-    "geojson": ("GeoJSON", "application/geo+json", "points and 90% regions, for maps"),
-    "kml": ("KML", "application/vnd.google-earth.kml+xml", "points and 90% regions, for Google Earth"),
+_MEDIA_TYPES = {
+    "csv": "text/csv",
+    "json": "application/json",
+    "geojson": "application/geo+json",
+    "kml": "application/vnd.google-earth.kml+xml",
 }
 
 
 def show_downloads(results: Sequence[Result]) -> None:
     """A button that unfolds into one for each format; a file is made when its button is clicked."""
-    with st.popover("Download", icon=":material/download:", type="tertiary"):
-        for name, (label, media_type, purpose) in _FORMATS.items():
+    labels = {
+        "csv": tr("CSV: a table with a row for each photo"),
+        "json": tr("JSON: for programs"),
+        "geojson": tr("GeoJSON: points and 90% regions, for maps"),
+        "kml": tr("KML: points and 90% regions, for Google Earth"),
+    }
+    with st.popover(tr("Download"), icon=":material/download:", type="tertiary"):
+        for name, label in labels.items():
             st.download_button(
-                f"{label}: {purpose}",
+                label,
                 partial(_export, name, results),
                 file_name=f"locations.{name}",
-                mime=media_type,
+                mime=_MEDIA_TYPES[name],
                 on_click="ignore",
                 type="tertiary",
                 key=f"download-{name}",
             )
+
+
+def show_clean_copy(photo: Photo) -> None:
+    """A button that gives the photo without metadata, with a word on how; the file is made on the click."""
+    try:
+        cut = can_be_cut(photo.read(), name=photo.name)
+    except GeoModelError:
+        return
+    stem = photo_name(Path(photo.name).stem) if not photo.sample else Path(photo.sample.file).stem
+    st.download_button(
+        tr("Download the photo without metadata"),
+        partial(_clean, photo),
+        file_name=f"{stem}-clean{'.jpg' if cut else '.png'}",
+        mime="image/jpeg" if cut else "image/png",
+        on_click="ignore",
+        type="tertiary",
+        icon=":material/shield:",
+        key="download-clean",
+        help=f"{tr(CLEAN_HELP)} {tr(CLEAN_LOSSLESS) if cut else tr(CLEAN_ENCODED)}",
+    )
+
+
+def _clean(photo: Photo) -> bytes:
+    return without_metadata(photo.read(), name=photo.name).data
 
 
 def _export(name: str, results: Sequence[Result]) -> bytes:

@@ -6,16 +6,12 @@ Nothing here knows Streamlit.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from geo_model.cells import LEVELS
-from geo_model.errors import GeoModelError
 from geo_model.evaluation import Intake, WaitingPhoto
 from geo_model.measurements import Measurements, measure
 from geo_model.photo_archive import PhotoArchive, Refusal
@@ -23,8 +19,7 @@ from geo_model.photo_collection import PhotoCollection, SourcePhoto
 from geo_model.photo_files import shown_name
 from geo_model.predict import Model, PhotoFailure, Prediction
 from geo_model.truth import Coordinate
-
-RunState = Literal["paused", "running", "done", "failed"]
+from webapp.background import BackgroundWork
 
 
 class PhotosToRun:
@@ -74,17 +69,16 @@ class PhotosToRun:
         return next(iter(self.contents({photo_id}))).source
 
 
-class EvaluationRun:
+class EvaluationRun(BackgroundWork):
     """A model, photos and where they were taken; `start` locates what is not located yet.
 
     Args:
         model: The model.
         photos: Photos.
         truths: Latitude and longitude in degrees by img_id.
-        wanted: Asked before each photo; the run pauses when nobody wants it any more.
+        wanted: As for `BackgroundWork`.
 
     Attributes:
-        error: What ended the run, if it failed.
         unreadable: Sentence for each photo that could not be read, by id.
         without_truth: Ids of photos whose place is not known; they are not located.
         repeated: Ids of photos left out because another one has the truth of the same file name.
@@ -97,21 +91,16 @@ class EvaluationRun:
         truths: Mapping[str, Coordinate],
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
+        super().__init__(wanted)
         self.model = model
         self.photos = photos
-        self.error: str | None = None
         self.unreadable: dict[str, str] = {}
         intake = Intake(photos.names(), truths, lambda: None)
         for _ in intake.named_sources():
             pass
         self.planned: dict[str, WaitingPhoto] = {photo.photo_id: photo for photo in intake.waiting}
         self.without_truth, self.repeated = intake.without_truth, intake.repeated
-        self._wanted = wanted
         self._measured: dict[str, Measurements] = {}
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._begun = 0.0
-        self._done_before = 0
 
     @property
     def total(self) -> int:
@@ -123,61 +112,18 @@ class EvaluationRun:
         """Photos located or found unreadable."""
         return len(self._measured) + len(self.unreadable)
 
-    @property
-    def state(self) -> RunState:
-        """What the run is at."""
-        if self._thread is not None and self._thread.is_alive():
-            return "running"
-        if self.error is not None:
-            return "failed"
-        return "done" if self.done == self.total else "paused"
-
-    @property
-    def seconds_left(self) -> float | None:
-        """How long the rest takes at the speed so far; None while that is not known."""
-        done = self.done - self._done_before
-        if done < 2 or self.state != "running":
-            return None
-        return (time.monotonic() - self._begun) / done * (self.total - self.done)
-
-    def start(self) -> None:
-        """Locate what is left, in the background; does nothing while that goes on already."""
-        if self.state == "running":
-            return
-        self.error = None
-        self._stop.clear()
-        self._begun, self._done_before = time.monotonic(), self.done
-        self._thread = threading.Thread(target=self._work, name="evaluation-run", daemon=True)
-        self._thread.start()
-
-    def cancel(self) -> None:
-        """Stop after the photos that the network is at."""
-        self._stop.set()
-
-    def wait(self, seconds: float | None = None) -> None:
-        """Wait until the run rests."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-
     def results(self) -> tuple[tuple[str, ...], Measurements] | None:
         """Ids and measurements of what is located so far; None if that is nothing."""
         found = dict(self._measured)  # a copy: the thread adds to it
         return (tuple(found), Measurements.join(list(found.values()))) if found else None
 
-    def _work(self) -> None:
+    def _steps(self) -> Iterator[None]:
         left = [key for key in self.planned if key not in self._measured and key not in self.unreadable]
         sources = ((photo.photo_id, photo.source) for photo in self.photos.contents(set(left)))
         on_cpu = self.model.device.type == "cpu"  # where small batches cost nothing and end soon
-        try:
-            for result in self.model.stream(sources, batch_size=1 if on_cpu else "auto"):
-                self._take(result)
-                if self._stop.is_set() or not self._wanted():
-                    return
-        except GeoModelError as error:
-            self.error = str(error)
-        except Exception as error:  # the thread has no caller to tell
-            self.error = f"The run ended with {type(error).__name__}; go on to try again."
-            raise
+        for result in self.model.stream(sources, batch_size=1 if on_cpu else "auto"):
+            self._take(result)
+            yield
 
     def _take(self, result: Prediction | PhotoFailure) -> None:
         if isinstance(result, PhotoFailure):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
-from streamlit import runtime
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from geo_model.errors import GeoModelError
 from geo_model.photo_files import shown_name
@@ -134,15 +131,6 @@ class EvaluationSession:
 def evaluation_session() -> EvaluationSession:
     """This visitor's state."""
     return st.session_state.setdefault("evaluation", EvaluationSession())
-
-
-def session_watch() -> Callable[[], bool]:
-    """A function that tells, from any thread, whether this visitor's page is still open somewhere."""
-    context = get_script_run_ctx()
-    if context is None or not runtime.exists():
-        return lambda: True
-    session_id = context.session_id
-    return lambda: runtime.exists() and runtime.get_instance().is_active_session(session_id)
 
 
 def _run_key(run: EvaluationRun) -> str:

@@ -324,6 +324,11 @@ def _land() -> dict[str, Any]:
     return json.loads(LAND_FILE.read_text(encoding="utf-8"))
 
 
+def on_surface(flat: bool) -> dict[str, Any]:
+    """Settings of a layer of fills."""
+    return {} if flat else {"parameters": _ON_SURFACE}
+
+
 def upright(flat: bool) -> dict[str, Any]:
     """Settings of a layer of points or lines."""
     return {} if flat else {"parameters": _UPRIGHT}

@@ -7,21 +7,20 @@ from typing import Any
 import streamlit as st
 
 from geo_model.cells import LEVELS, Level
-from geo_model.terminal import area_text, coordinate_text, percent
+from geo_model.terminal import coordinate_text
 from webapp import globe
 from webapp.geometry import great_circle
+from webapp.language import figures, tr
 from webapp.legend import legend_html
+from webapp.locate_wording import NO_GLOBE
 from webapp.palette import DARK, LIGHT, Palette
 from webapp.photos import Located, Photo
 from webapp.session import Session, cell_book
-from webapp.wording import capitalised, count
+from webapp.wording import area, capitalised, count, percent, place_text
 
-_COMBINED = "Combined"
-_LEVEL_NAMES = {_COMBINED: None, **{level.value.capitalize(): level for level in LEVELS}}
+_COMBINED = "combined"
+_LEVELS: dict[str, Level | None] = {_COMBINED: None, **{level.value: level for level in LEVELS}}
 GLOBE, MAP = "Globe", "Flat map"
-
-NO_GLOBE = "The globe needs Streamlit 1.67 and Python 3.11, or newer. This is the flat map."
-"""What the page says where the installed Streamlit draws no globe."""
 
 
 def globe_is_drawn() -> bool:
@@ -90,34 +89,62 @@ def show_globe(state: Session, photo: Photo, located: Located) -> None:
         height=chart_height(),
         on_select=remember_click,
         key=key,
-        alt="The Earth with cells coloured by their probability",
+        alt=tr("The Earth with cells coloured by their probability"),
     )
     st.html(legend_html(shown.scale, colours, located.truth))
     _show_cell(located, level, cell)
-    drawn = f"the {len(shown.classes):,} most probable of {count(len(book.partitioning), 'cell')}"
-    st.caption(f"Drawn: {drawn}, which hold {percent(shown.held)} of the probability.")
+    st.caption(
+        tr(
+            "Drawn: the {drawn} most probable of {cells}, which hold {share} of the probability.",
+            drawn=figures(f"{len(shown.classes):,}"),
+            cells=count(len(book.partitioning), "cell"),
+            share=percent(shown.held),
+        )
+    )
 
 
 def _controls(state: Session) -> tuple[Level | None, bool]:
-    st.session_state.setdefault("level", state.level_name)
+    st.session_state.setdefault("level", state.level.value if state.level else _COMBINED)
     with st.container(horizontal=True, gap="large"):
         name = st.segmented_control(
-            "Cells",
-            list(_LEVEL_NAMES),
+            tr("Cells"),
+            list(_LEVELS),
             key="level",
             required=True,
-            help="The network answers at three resolutions. *Combined* multiplies the three along the "
-            "hierarchy, and gives the answer.",
+            format_func=lambda name: level_name(_LEVELS[name]),
+            help=tr(
+                "The network answers at three resolutions. *Combined* multiplies the three along the "
+                "hierarchy, and gives the answer."
+            ),
         )
         if globe_is_drawn():
             st.session_state.setdefault("view", MAP if state.flat else GLOBE)
-            state.flat = st.segmented_control("View", [GLOBE, MAP], key="view", required=True) == MAP
+            chosen = st.segmented_control(
+                tr("View"), [GLOBE, MAP], key="view", required=True, format_func=view_name
+            )
+            state.flat = chosen == MAP
         else:
             state.flat = True
     if not globe_is_drawn():
-        st.caption(NO_GLOBE)
-    state.level_name = name or _COMBINED
-    return _LEVEL_NAMES[state.level_name], state.flat
+        st.caption(tr(NO_GLOBE))
+    state.level = _LEVELS[name or _COMBINED]
+    return state.level, state.flat
+
+
+def level_name(level: Level | None) -> str:
+    """What the page calls a level."""
+    names = {
+        None: tr("Combined"),
+        Level.COARSE: tr("Coarse"),
+        Level.MIDDLE: tr("Middle"),
+        Level.FINE: tr("Fine"),
+    }
+    return names[level]
+
+
+def view_name(view: str) -> str:
+    """What the page calls `GLOBE` and `MAP`."""
+    return tr("Flat map") if view == MAP else tr("Globe")
 
 
 def _camera(located: Located, flat: bool) -> globe.Camera:
@@ -141,16 +168,20 @@ def _chosen_class(state: Session, photo: Photo, level: Level | None) -> int | No
 
 def _show_cell(located: Located, level: Level | None, cell: int | None) -> None:
     if cell is None:
-        st.caption(":material/ads_click: Point at a cell to see what it holds; click it to keep it here.")
+        hint = tr("Point at a cell to see what it holds; click it to keep it here.")
+        st.caption(f":material/ads_click: {hint}")
         return
     book = cell_book(level)
     cells = book.partitioning
     probability = float(located.prediction.probabilities(level)[cell])
+    share = tr("{share} of the probability", share=percent(probability))
+    about = tr(
+        "Cell `{token}` (S2 level {level}), {area}, shaped by {photos} with their mean at `{point}`.",
+        token=cells.tokens[cell],
+        level=cells.s2_levels[cell],
+        area=area(float(cells.areas_km2[cell])),
+        photos=count(int(cells.photo_counts[cell]), "photo"),
+        point=coordinate_text(cells.latitudes[cell], cells.longitudes[cell]),
+    )
     with st.container(border=True):
-        st.markdown(
-            f"**{capitalised(book.places[cell].text)}** — {percent(probability)} of the probability  \n"
-            f"Cell `{cells.tokens[cell]}` (S2 level {cells.s2_levels[cell]}), "
-            f"{area_text(cells.areas_km2[cell])}, shaped by "
-            f"{count(int(cells.photo_counts[cell]), 'photo')} with their mean at "
-            f"`{coordinate_text(cells.latitudes[cell], cells.longitudes[cell])}`."
-        )
+        st.markdown(f"**{capitalised(place_text(book.places[cell]))}** — {share}  \n{about}")

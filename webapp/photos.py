@@ -6,15 +6,16 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from geo_model.images import read_gps, read_image
+from geo_model.measurements import REGION_SHARES
 from geo_model.photo_files import shown_name
-from geo_model.predict import Model, PhotoFailure, Prediction
+from geo_model.predict import PhotoFailure, Prediction
 from geo_model.sphere import great_circle_km
 
 SAMPLES_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "samples"
@@ -49,9 +50,9 @@ class Sample:
         return self.title.split(",")[0]
 
     @property
-    def credit(self) -> str:
-        """Title, author and licence in Markdown."""
-        return f"[{self.title}]({self.source_url}) by {self.author}, [{self.licence}]({self.licence_url})"
+    def credit(self) -> tuple[str, str, str]:
+        """Title, author and licence, those with an address as Markdown links."""
+        return f"[{self.title}]({self.source_url})", self.author, f"[{self.licence}]({self.licence_url})"
 
 
 def sample_card(sample: Sample) -> bytes:
@@ -108,12 +109,15 @@ class Truth:
         longitude: Degrees.
         distance_km: Great-circle distance to the predicted point.
         from_tag: From the photo's own GPS tag; else from the list of samples.
+        region: Share of the smallest credible region, 0.5 or 0.9, whose cells hold the place; None if it lies
+            outside of both.
     """
 
     latitude: float
     longitude: float
     distance_km: float
     from_tag: bool
+    region: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,28 +139,21 @@ class Located:
     truth: Truth | None
 
 
-def locate(model: Model, photos: Sequence[Photo]) -> Iterator[tuple[Photo, Located | PhotoFailure]]:
-    """Locate photos one after another, in their order; one that cannot be read becomes a failure."""
-    batch_size = (
-        1 if model.device.type == "cpu" else 16
-    )  # on a CPU small batches cost nothing and show progress
-    results = model.stream(((photo.name, photo.read()) for photo in photos), batch_size=batch_size)
-    for photo, result in zip(photos, results, strict=True):
-        yield photo, result if isinstance(result, PhotoFailure) else _located(photo, result)
-
-
-def _located(photo: Photo, prediction: Prediction) -> Located:
+def to_show(photo: Photo, result: Prediction | PhotoFailure) -> Located | PhotoFailure:
+    """A prediction with its preview and truth; a failure stays one."""
+    if isinstance(result, PhotoFailure):
+        return result
     data = photo.read()
     image = read_image(data, name=photo.name, short_side_px=_PREVIEW_PX // 2)
     image.thumbnail((_PREVIEW_PX, _PREVIEW_PX))
     thumbnail = image.copy()
     thumbnail.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
     return Located(
-        prediction=prediction,
+        prediction=result,
         preview=_jpeg(image),
         preview_size=image.size,
         thumbnail="data:image/jpeg;base64," + base64.b64encode(_jpeg(thumbnail)).decode("ascii"),
-        truth=_truth(photo, data, prediction),
+        truth=_truth(photo, data, result),
     )
 
 
@@ -166,7 +163,11 @@ def _truth(photo: Photo, data: bytes, prediction: Prediction) -> Truth | None:
     if place is None:
         return None
     km = great_circle_km(prediction.latitude, prediction.longitude, place.latitude, place.longitude)
-    return Truth(place.latitude, place.longitude, float(km), from_tag=tag is not None)
+    cell = prediction.hierarchy.fine.class_of(place.latitude, place.longitude)
+    held_by = (
+        share for share in REGION_SHARES if cell is not None and cell in prediction.region(share).classes
+    )
+    return Truth(place.latitude, place.longitude, float(km), tag is not None, next(held_by, None))
 
 
 def _jpeg(image: Image.Image) -> bytes:

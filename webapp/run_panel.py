@@ -13,10 +13,10 @@ from geo_model.predict import Model
 from geo_model.truth import Coordinate
 from webapp import evaluation_wording as words
 from webapp.evaluation_run import EvaluationRun, PhotosToRun
-from webapp.evaluation_session import EvaluationSession, session_watch
+from webapp.evaluation_session import EvaluationSession
 from webapp.prediction_sets import PredictionSet
 from webapp.serving import serves_this_machine_only
-from webapp.session import the_model
+from webapp.session import session_watch, the_model
 from webapp.wording import as_code, count, literal
 
 MAX_ARCHIVE_MB = 1024

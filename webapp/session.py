@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from geo_model.cells import Level
 from geo_model.geoclip_parts import NAME, Download, names_geoclip
+from geo_model.level_limit import finest_level, limited
 from geo_model.model_folder import find_model
 from geo_model.predict import Model, PhotoFailure, load
 from webapp.globe import CellBook
+from webapp.locate_run import LocateRun
+from webapp.locate_wording import REPEATED, TOO_MANY
 from webapp.photos import Located, Photo
+
+if TYPE_CHECKING:
+    from geo_model.activation_maps import ActivationMap
+
+MOST_PHOTOS = 100
+"""Most photos on the page at once; each lies in memory while the page is open."""
+
+_UNDO_STEPS = 10
 
 MODEL_VARIABLE = "GEO_MODEL"
 """Environment variable: the model folder, or the name of the model, that the app shows."""
 
+CHOSEN_MODEL = "chosen-model"
+"""Session-state key: the name or folder of the model that the visitor chose instead."""
 
-@st.cache_resource(show_spinner="Loading the model …", max_entries=1)
-def _load(folder: str) -> Model:
-    return load(folder, allow_download=_agreed())
+
+@st.cache_resource(show_spinner="Loading the model …", max_entries=2)
+def _load(folder: str, finest: Level) -> Model:
+    return limited(load(folder, allow_download=_agreed()), finest)
 
 
 @st.cache_resource
@@ -39,28 +56,29 @@ def agree_to_download(download: Download) -> None:
 
 
 def the_model() -> Model:
-    """The model, loaded once for all sessions.
+    """The model that this visitor chose, loaded once for all sessions, with its answers limited if need be.
 
     Raises:
         DownloadNeededError: The model lacks a part, and nobody agreed yet to fetch it.
         GeoModelError: There is no such model, or its folder is damaged.
     """
-    return _load(_model_key())
+    return _load(model_key(), finest_level())
 
 
-def _model_key() -> str:
-    wanted = os.environ.get(MODEL_VARIABLE)
+def model_key() -> str:
+    """What tells the model that this visitor looks at from others: its folder, or the name of one without."""
+    wanted = st.session_state.get(CHOSEN_MODEL) or os.environ.get(MODEL_VARIABLE)
     return NAME if names_geoclip(wanted) else str(find_model(wanted))
 
 
-@st.cache_resource(show_spinner="Preparing the cells …", max_entries=3)
-def _cell_book(folder: str, level: Level) -> CellBook:
-    return CellBook(_load(folder).hierarchy[level])
+@st.cache_resource(show_spinner="Preparing the cells …", max_entries=6)
+def _cell_book(folder: str, finest: Level, level: Level) -> CellBook:
+    return CellBook(_load(folder, finest).hierarchy[level])
 
 
 def cell_book(level: Level | None) -> CellBook:
     """Outlines and places of a level's cells, computed once for all sessions; None is the fine level."""
-    return _cell_book(_model_key(), level or Level.FINE)
+    return _cell_book(model_key(), finest_level(), level or Level.FINE)
 
 
 @dataclass
@@ -68,47 +86,125 @@ class Session:
     """The state of one visitor's page; it ends with the session and is never written anywhere.
 
     Attributes:
-        keys: Content key of each uploaded file, by Streamlit's file id.
-        results: By content key, so that looking at another level or photo runs no network.
+        photos: The photos on the page, in the order in which they were added; no content is there twice.
+        run: Locates them in the background, once there is a model.
         chosen: Content key of the photo on show.
         cell: The cell clicked last: content key, level, class index.
-        level_name: The level on show, as the page names it.
+        level: The level on show; None for all three together.
         flat: Whether the flat map is on show.
+        maps: What the model looked at, by content key, once that was asked for.
+        looked_at: Whether what the model looked at is on show.
+        notes: What to tell the visitor once, as arguments of `tr`.
         upload_round: Changes to empty the upload field.
         cancelled: Whether the visitor stopped locating.
-        seen: Content keys of the last run, to notice new photos.
     """
 
-    keys: dict[str, str] = field(default_factory=dict)
-    results: dict[str, Located | PhotoFailure] = field(default_factory=dict)
+    photos: tuple[Photo, ...] = ()
+    run: LocateRun | None = None
     chosen: str | None = None
     cell: tuple[str, Level | None, int] | None = None
-    level_name: str = "Combined"
+    level: Level | None = None
     flat: bool = False
+    maps: dict[str, list[ActivationMap] | None] = field(default_factory=dict)
+    looked_at: bool = False
+    notes: list[tuple[str, dict[str, int]]] = field(default_factory=list)
     upload_round: int = 0
     cancelled: bool = False
-    seen: list[str] = field(default_factory=list)
+    _before: list[tuple[tuple[Photo, ...], str | None]] = field(default_factory=list)
 
-    def follow(self, photos: Sequence[Photo]) -> None:
-        """Show a photo that was just added, and forget the results of photos that are gone."""
-        keys = [photo.key for photo in photos]
-        new = [key for key in keys if key not in self.seen]
-        if new:
-            self.chosen, self.cancelled = new[0], False
-        elif self.chosen not in keys:
-            self.chosen = keys[0] if keys else None
-        self.seen = keys
-        self.results = {key: result for key, result in self.results.items() if key in keys}
+    @property
+    def results(self) -> dict[str, Located | PhotoFailure]:
+        """By content key, so that looking at another level or photo runs no network."""
+        return self.run.results if self.run else {}
+
+    @property
+    def located(self) -> list[tuple[Photo, Located]]:
+        """The photos that are located, in their order."""
+        results = self.results
+        found = ((photo, results.get(photo.key)) for photo in self.photos)
+        return [(photo, result) for photo, result in found if isinstance(result, Located)]
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change of the photos to take back."""
+        return bool(self._before)
+
+    def add(self, photos: Sequence[Photo]) -> None:
+        """Put photos on the page, and show the first new one; up to `MOST_PHOTOS` in all."""
+        known = {photo.key: photo for photo in self.photos}
+        new = {photo.key: photo for photo in photos if photo.key not in known}
+        taken = list(new.values())[: MOST_PHOTOS - len(known)]
+        if repeated := len(photos) - len(new):
+            self.notes.append((REPEATED, {"photos": repeated}))
+        if left_out := len(new) - len(taken):
+            self.notes.append((TOO_MANY, {"photos": left_out, "most": MOST_PHOTOS}))
+        if taken:
+            self._change((*self.photos, *taken), taken[0].key)
+
+    def remove(self, key: str) -> None:
+        """Put one photo away; the one after it is shown then."""
+        keys = [photo.key for photo in self.photos]
+        left = tuple(photo for photo in self.photos if photo.key != key)
+        self._change(left, left[min(keys.index(key), len(left) - 1)].key if left else None)
+
+    def clear(self) -> None:
+        """Put all photos away."""
+        self._change((), None)
+
+    def undo(self) -> None:
+        """Take back the last change of the photos."""
+        if self._before:
+            self.photos, self.chosen = self._before.pop()
+            self._tidy()
+
+    def _change(self, photos: tuple[Photo, ...], chosen: str | None) -> None:
+        self._before = [*self._before[1 - _UNDO_STEPS :], (self.photos, self.chosen)]
+        self.photos, self.chosen, self.cancelled = photos, chosen, False
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Forget what belongs to photos that not even undo brings back."""
+        keep = {
+            photo.key for photos in (self.photos, *(before for before, _ in self._before)) for photo in photos
+        }
+        self.maps = {key: maps for key, maps in self.maps.items() if key in keep}
+        if self.run:
+            self.run.ask(self.photos)
+            self.run.forget(keep)
+
+    def go_on(self, model: Model) -> None:
+        """Locate what has no result yet, unless the visitor stopped that."""
+        if self.run is None or self.run.model is not model:
+            if self.run:
+                self.run.cancel()
+            self.run = LocateRun(model, session_watch())
+            self.maps = {}
+        self.run.ask(self.photos)
+        if self.run.missing and not self.cancelled and self.run.error is None:
+            self.run.start()
 
     def cancel(self) -> None:
         """Stop locating."""
         self.cancelled = True
+        if self.run:
+            self.run.cancel()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Locate the rest after all."""
         self.cancelled = False
+        if self.run:
+            self.run.error = None
 
 
 def session() -> Session:
     """This visitor's state."""
     return st.session_state.setdefault("locate", Session())
+
+
+def session_watch() -> Callable[[], bool]:
+    """A function that tells, from any thread, whether this visitor's page is still open somewhere."""
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():
+        return lambda: True
+    session_id = context.session_id
+    return lambda: not runtime.exists() or runtime.get_instance().is_active_session(session_id)

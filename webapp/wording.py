@@ -1,46 +1,22 @@
-"""Answers and untrusted text as people read them. Nothing here knows Streamlit.
+"""Answers and untrusted text as people read them, in the visitor's language.
 
-Coordinates, areas in km² and probabilities are written as on the command line, by `geo_model.terminal`.
+Coordinates are written as on the command line, by `geo_model.terminal`: maps take them so in any language.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
-from geo_model.terminal import percent
+from geo_model import terminal
+from geo_model.places import AT_PLACE_KM, Place
+from webapp.language import figures, language, tr
+from webapp.measure_wording import HEADLINES, KNOWN_AREAS_KM2
 
 EARTH_KM2 = 510_100_000
-
-_KNOWN_AREAS_KM2 = (
-    (105, "Paris"),
-    (1_570, "Greater London"),
-    (2_590, "Luxembourg"),
-    (10_500, "Lebanon"),
-    (30_700, "Belgium"),
-    (49_000, "Slovakia"),
-    (92_000, "Portugal"),
-    (147_000, "Nepal"),
-    (301_000, "Italy"),
-    (506_000, "Spain"),
-    (784_000, "Türkiye"),
-    (1_220_000, "South Africa"),
-    (1_960_000, "Mexico"),
-    (3_290_000, "India"),
-    (5_500_000, "the Amazon rainforest"),
-    (7_690_000, "Australia"),
-    (10_200_000, "Europe"),
-    (17_800_000, "South America"),
-    (24_700_000, "North America"),
-    (30_400_000, "Africa"),
-    (44_600_000, "Asia"),
-    (75_000_000, "Africa and Asia together"),
-    (149_000_000, "all the land on Earth"),
-)
-"""Areas in km² that many people have a feeling for."""
 
 
 @dataclass(frozen=True)
@@ -58,42 +34,87 @@ class Certainty:
     tone: Literal["good", "fair", "poor"]
 
 
-_CERTAINTIES = (
-    Certainty(3_000, "Sure to within a city and its surroundings", "good"),
-    Certainty(100_000, "Sure to within a region", "good"),
-    Certainty(2_000_000, "Sure to within a country or two", "good"),
-    Certainty(15_000_000, "Sure only of the part of the world", "fair"),
-    Certainty(60_000_000, "Unsure: several continents remain possible", "fair"),
-    Certainty(float("inf"), "Very unsure: it could be almost anywhere", "poor"),
+_TONES: tuple[tuple[float, Literal["good", "fair", "poor"]], ...] = (
+    (3_000, "good"),
+    (100_000, "good"),
+    (2_000_000, "good"),
+    (15_000_000, "fair"),
+    (60_000_000, "fair"),
+    (float("inf"), "poor"),
+)
+_CERTAINTIES = tuple(
+    Certainty(up_to_km2, headline, tone)
+    for (up_to_km2, tone), headline in zip(_TONES, HEADLINES, strict=True)
 )
 
 
 def certainty(area_km2: float) -> Certainty:
     """How sure an answer is whose 90% credible region has this area."""
-    return next(step for step in _CERTAINTIES if area_km2 <= step.up_to_km2)
+    step = next(step for step in _CERTAINTIES if area_km2 <= step.up_to_km2)
+    return replace(step, headline=tr(step.headline))
 
 
 def area_in_words(area_km2: float) -> str:
     """An area compared with one that people know: "about twice the size of Italy"."""
-    index = bisect_right([area for area, _ in _KNOWN_AREAS_KM2], area_km2 * 1.1) - 1
+    index = bisect_right([area for area, _ in KNOWN_AREAS_KM2], area_km2 * 1.1) - 1
     if index < 0:
-        return f"smaller than {_KNOWN_AREAS_KM2[0][1]}"
-    known_km2, name = _KNOWN_AREAS_KM2[index]
-    ratio = area_km2 / known_km2
+        return tr("smaller than {known}", known=tr(KNOWN_AREAS_KM2[0][1]))
+    known_km2, name = KNOWN_AREAS_KM2[index]
+    known, ratio = tr(name), area_km2 / known_km2
     if ratio < 1.25:
-        return f"about the size of {name}"
+        return tr("about the size of {known}", known=known)
     if ratio < 1.75:
-        return f"about one and a half times the size of {name}"
+        return tr("about one and a half times the size of {known}", known=known)
     if ratio < 2.5:
-        return f"about twice the size of {name}"
-    return f"about {round(ratio)} times the size of {name}"
+        return tr("about twice the size of {known}", known=known)
+    return tr("about {ratio} times the size of {known}", ratio=round(ratio), known=known)
+
+
+def area(area_km2: float) -> str:
+    """An area in km² with no more digits than it deserves: "1.2 million km²"."""
+    number, _, unit = terminal.area_text(area_km2).partition(" ")
+    return f"{figures(number)} {tr('million km²') if unit == 'million km²' else unit}"
+
+
+def percent(probability: float) -> str:
+    """A probability in percent: 12.3%, 0.05%, <0.01%."""
+    return figures(terminal.percent(probability))
+
+
+def place_text(place: Place) -> str:
+    """Where a point is, in words, as `Place.text` says it in English."""
+    if language() == "en":
+        return place.text
+    country = country_name(place.country_code, place.country)
+    label = place.name if place.name in (place.country, country) else f"{place.name}, {country}"
+    if place.distance_km <= AT_PLACE_KM:
+        return label
+    return tr("about {distance} from {place}", distance=distance(_rounded(place.distance_km)), place=label)
+
+
+def _rounded(km: float) -> float:
+    """A distance rounded as `Place.text` does."""
+    step_km = 5 if km < 100 else 10 if km < 1000 else 100
+    return round(km / step_km) * step_km
+
+
+def country_name(code: str, english: str) -> str:
+    """A country in the visitor's language, by its ISO 3166-1 alpha-2 code."""
+    return english if language() == "en" else _countries(language()).get(code, english)
+
+
+@cache
+def _countries(of_language: str) -> dict[str, str]:
+    from babel import Locale
+
+    return dict(Locale(of_language).territories)
 
 
 def distance(km: float) -> str:
     """A distance in km: "3.4 km", "812 km", "1,240 km", "less than 0.1 km"."""
     if km < 0.1:
-        return "less than 0.1 km"
-    return f"{km:.1f} km" if km < 10 else f"{float(f'{km:.3g}'):,.0f} km"
+        return tr("less than {distance}", distance=figures("0.1 km"))
+    return figures(f"{km:.1f} km" if km < 10 else f"{float(f'{km:.3g}'):,.0f} km")
 
 
 def capitalised(text: str) -> str:
@@ -103,17 +124,14 @@ def capitalised(text: str) -> str:
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """A number of things: "1 cell", "1,204 cells"; `plural` where it does not just end in s."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or f'{noun}s'}"
+    return figures(f"{number:,}") + " " + tr(noun if number == 1 else plural or f"{noun}s")
 
 
-def shares(parts: Sequence[tuple[str, float]], most: int = 3) -> str:
-    """The largest shares in words: "Europe 62.0%, Asia 21.1%, elsewhere 16.9%"."""
-    shown = [(name, share) for name, share in parts[:most] if share >= 0.01]
-    rest = 1 - sum(share for _, share in shown)
-    texts = [f"{name} {percent(share)}" for name, share in shown]
-    if rest >= 0.005:
-        texts.append(f"elsewhere {percent(rest)}")
-    return ", ".join(texts)
+def time_left(seconds: float) -> str:
+    """How long something still takes, roughly: "about 20 s left", "about 3 min left"."""
+    if seconds < 90:
+        return tr("about {seconds} s left", seconds=max(5, 5 * round(seconds / 5)))
+    return tr("about {minutes} min left", minutes=round(seconds / 60))
 
 
 def as_code(text: str) -> str:

@@ -22,7 +22,9 @@ def texts_of(file: Path):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "tr":
             yield from constants(node.args[:1])
     if file.name.endswith("_wording.py"):
-        yield from constants(node.value for node in tree.body if isinstance(node, ast.Assign))
+        for node in tree.body:
+            if isinstance(node, ast.Assign):
+                yield from constants(ast.walk(node.value))
 
 
 def constants(nodes):

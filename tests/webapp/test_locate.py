@@ -12,9 +12,11 @@ import streamlit
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from geo_model.errors import ActivationMapError
 from geo_model.predict import Model
 from geo_model.sphere import great_circle_km
-from webapp.globe_view import NO_GLOBE, globe_is_drawn
+from webapp.globe_view import globe_is_drawn
+from webapp.locate_wording import NO_GLOBE
 
 APP = Path(__file__).resolve().parents[2] / "webapp" / "app.py"
 
@@ -31,14 +33,27 @@ def upload(at: AppTest, *files: tuple[str, bytes]) -> AppTest:
     for name, data in files:
         at.file_uploader[0].upload(name, data, "image/jpeg")
     at.run()
+    return finished(at)
+
+
+def finished(at: AppTest) -> AppTest:
+    """The page when all photos are located: in a browser it asks for that itself."""
     assert not at.exception
+    if run := at.session_state["locate"].run:
+        run.wait()
+        at.run()
+        assert not at.exception
     return at
 
 
-def spec(at: AppTest) -> dict:
-    """The only chart's deck.gl JSON."""
-    (chart,) = at.get("deck_gl_json_chart")
-    return json.loads(chart.proto.json)
+def press(at: AppTest, label: str) -> AppTest:
+    next(button for button in at.button if button.label == label).click().run()
+    return finished(at)
+
+
+def spec(at: AppTest, number: int = -1) -> dict:
+    """A chart's deck.gl JSON; the last is that of the photo on show."""
+    return json.loads(at.get("deck_gl_json_chart")[number].proto.json)
 
 
 def layer(at: AppTest, start: str) -> dict | None:
@@ -48,7 +63,7 @@ def layer(at: AppTest, start: str) -> dict | None:
 
 def texts(at: AppTest) -> str:
     """Everything that the page says in words."""
-    parts = [*at.markdown, *at.caption, *at.subheader, *at.error, *at.info, *at.text, *at.code]
+    parts = [*at.markdown, *at.caption, *at.subheader, *at.error, *at.info, *at.warning, *at.text, *at.code]
     return "\n".join([*(part.value for part in parts), *(entry.proto.body for entry in at.get("html"))])
 
 
@@ -164,11 +179,18 @@ def test_several_photos_make_a_table(page, sample_photos):
     upload(page, *((f"{i}.jpg", photo.read_bytes()) for i, photo in enumerate(sample_photos)))
     table = page.dataframe[0].value
     assert list(table["Name"]) == [f"{i}.jpg" for i in range(len(sample_photos))]
+    assert all(text.startswith(("Sure", "Unsure", "Very unsure")) for text in table["How sure"])
     results = page.session_state["locate"].results.values()
     places = [result.prediction.place.text for result in results]
     assert [place.lower() for place in table["Place"]] == [place.lower() for place in places]
     assert list(table[""]) == ["▶", "", ""]
-    assert len(page.get("deck_gl_json_chart")) == 1
+    assert len(page.get("deck_gl_json_chart")) == 2
+    everything = [entry for entry in spec(page, 0)["layers"] if entry["id"].startswith("all-")]
+    (clicks,) = [entry for entry in everything if entry.get("pickable")]
+    assert [row["name"] for row in clicks["data"]] == list(table["Name"])
+    for row, result in zip(clicks["data"], page.session_state["locate"].results.values(), strict=True):
+        expected = [result.prediction.longitude, result.prediction.latitude]
+        assert row["position"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_file_names_are_never_markup(page, sample_photos):
@@ -228,25 +250,117 @@ def test_nothing_drawn_names_an_outside_host(page, sample_photos, monkeypatch):
         assert spec(page).get("mapProvider") is None
 
 
-def test_a_sample_can_be_tried_and_put_away(page):
+def test_a_sample_can_be_tried_put_away_and_brought_back(page):
     next(button for button in page.button if button.key == "try-summer-palace.jpg").click().run()
-    assert not page.exception
+    finished(page)
     assert "where this sample was really taken" in texts(page)
     assert "CC BY 2.0" in texts(page)
-    next(button for button in page.button if button.label == "Put all photos away").click().run()
+    assert "carries the place" not in texts(page)
+    press(page, "Put all photos away")
     assert "Add a photo to begin" in texts(page)
+    press(page, "Undo")
+    assert "where this sample was really taken" in texts(page)
+    press(page, "Undo")
+    assert "Add a photo to begin" in texts(page)
+    assert not any(button.label == "Undo" for button in page.button)
     assert not page.session_state["locate"].results
+
+
+def test_one_of_several_photos_is_put_away_and_the_next_is_shown(page, sample_photos):
+    upload(page, *((f"{i}.jpg", photo.read_bytes()) for i, photo in enumerate(sample_photos)))
+    press(page, "Put this photo away")
+    assert page.text[0].value == "1.jpg"
+    assert list(page.dataframe[0].value["Name"]) == ["1.jpg", "2.jpg"]
+    press(page, "Undo")
+    assert page.text[0].value == "0.jpg"
+
+
+def test_photos_stay_while_another_page_is_open(page, sample_photos):
+    upload(page, ("mine.jpg", sample_photos[0].read_bytes()))
+    page.switch_page("app_pages/evaluation.py").run()
+    assert "mine.jpg" not in texts(page)
+    page.switch_page("app_pages/locate.py").run()
+    assert not page.exception
+    assert page.text[0].value == "mine.jpg"
 
 
 def test_locating_can_be_cancelled_and_gone_on_with(page, sample_photos):
     upload(page, ("first.jpg", sample_photos[0].read_bytes()))
-    page.session_state["locate"].cancelled = True
-    page.session_state["locate"].results.clear()
+    state = page.session_state["locate"]
+    state.cancel()
+    state.results.clear()
     page.run()
     assert "1 photo not located yet" in page.info[0].value
-    next(button for button in page.button if button.label == "Go on").click().run()
+    press(page, "Go on")
+    page.run()
+    finished(page)
     assert not page.info
     assert page.text[0].value == "first.jpg"
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.5, "inside the 50% credible region"),
+        (0.9, "outside the 50% credible region and inside the 90% region"),
+        (None, "outside the 90% credible region"),
+    ],
+)
+def test_a_gps_tag_says_which_region_holds_it(page, sample_photos, share, words):
+    upload(page, ("plain.jpg", sample_photos[0].read_bytes()))
+    (result,) = page.session_state["locate"].results.values()
+    prediction = result.prediction
+    half, most = (set(prediction.region(part).classes.tolist()) for part in (0.5, 0.9))
+    cells = {0.5: half, 0.9: most - half, None: set(range(len(prediction.product))) - most}[share]
+    fine, cell = prediction.hierarchy.fine, min(cells)
+    place = float(fine.latitudes[cell]), float(fine.longitudes[cell])
+    assert fine.class_of(*place) == cell
+    upload(page, ("tagged.jpg", with_gps(sample_photos[0].read_bytes(), *place)))
+    results = page.session_state["locate"].results
+    tagged = results[page.session_state["locate"].photos[-1].key]
+    if not np.array_equal(tagged.prediction.product, prediction.product):  # it was encoded once more
+        half, most = (set(tagged.prediction.region(part).classes.tolist()) for part in (0.5, 0.9))
+        share = 0.5 if cell in half else 0.9 if cell in most else None
+        words = {0.5: "inside the 50%", 0.9: "and inside the 90%", None: "outside the 90%"}[share]
+    assert tagged.truth.region == share
+    assert words in texts(page)
+    assert "carries the place where it was taken" in texts(page)
+
+
+def test_what_the_model_looked_at_is_shown_for_each_top_place(page, sample_photos):
+    upload(page, ("mine.jpg", sample_photos[0].read_bytes()))
+    before = len(page.get("image"))
+    page.toggle[0].set_value(True).run()
+    assert not page.exception
+    assert len(page.get("image")) == before + 1
+    (maps,) = page.session_state["locate"].maps.values()
+    (result,) = page.session_state["locate"].results.values()
+    assert [one.class_index for one in maps] == [one.class_index for one in result.prediction.top(5)]
+    choice = next(box for box in page.selectbox if box.label == "For the place")
+    assert len(choice.options) == 5
+    assert "Orange raised the score" in texts(page)
+
+
+def test_a_model_without_such_a_map_says_so(page, sample_photos, monkeypatch):
+    def none(*_args, **_kwargs):
+        raise ActivationMapError("none")
+
+    monkeypatch.setattr("webapp.activation_view.activation_maps", none)
+    upload(page, ("mine.jpg", sample_photos[0].read_bytes()))
+    page.toggle[0].set_value(True).run()
+    assert "There is no such picture for the model loaded here" in page.info[0].value
+
+
+def test_the_page_speaks_german(page, sample_photos):
+    page.radio[0].set_value("de").run()
+    assert "Beginnen Sie mit einem Foto" in texts(page)
+    upload(page, ("mein.jpg", sample_photos[0].read_bytes()))
+    (result,) = page.session_state["locate"].results.values()
+    assert "Wahrscheinlichste Zellen" in texts(page)
+    assert "Das 90-%-Gebiet umfasst" in texts(page)
+    assert f"in {len(result.prediction.region(0.9).classes)} Zellen" in texts(page)
+    for english in ("probability", "credible", "Most probable", "about ", "The answer"):
+        assert english not in texts(page).replace("The model card", ""), english
 
 
 def test_a_missing_model_is_one_sentence(monkeypatch, tmp_path):

@@ -18,7 +18,6 @@ from webapp.wording import (
     count,
     distance,
     literal,
-    shares,
 )
 
 UNTRUSTED = st.text(st.sampled_from(list("`*_[]()<>!#:$~\\|&;-+.a B\n\r\t\u202e\u0000")), max_size=40)
@@ -59,13 +58,9 @@ def test_distances(km, words):
     assert distance(km) == words
 
 
-def test_counts_and_shares():
+def test_counts_and_capitals():
     assert count(1, "cell") == "1 cell"
     assert count(1204, "cell") == "1,204 cells"
-    assert shares([("Europe", 0.62), ("Asia", 0.21), ("Africa", 0.1), ("Oceania", 0.07)]) == (
-        "Europe 62.0%, Asia 21.0%, Africa 10.0%, elsewhere 7.0%"
-    )
-    assert shares([("Asia", 1.0), ("Europe", 0.0)]) == "Asia 100.0%"
     assert capitalised("about 35 km from Évora") == "About 35 km from Évora"
 
 

@@ -3,120 +3,89 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
 from geo_model.errors import GeoModelError
+from geo_model.exports import Result
 from geo_model.geoclip_parts import DownloadNeededError
-from geo_model.photo_files import photo_name, shown_name
-from geo_model.predict import PhotoFailure, Prediction
+from geo_model.photo_files import photo_name
 from webapp.downloads import show_downloads
+from webapp.gallery import show_gallery
+from webapp.language import tr
+from webapp.locate_wording import PRIVACY, RESPONSIBLE_USE, UPLOAD_HELP
 from webapp.model_notes import ask_to_download, show_model
-from webapp.photos import Located, Photo, content_key, locate, read_samples, sample_photo
-from webapp.result_view import photo_table, show_result
-from webapp.session import Session, session, the_model
-from webapp.welcome import SAMPLES_KEY, show_welcome
-from webapp.wording import as_code, count, literal
-
-PRIVACY = (
-    "Photos stay in this app's memory while the page is open. They are not stored, logged or sent anywhere, "
-    "and only the pixels are looked at, never the name or the metadata."
-)
-RESPONSIBLE_USE = (
-    "Only locate photos that you may. Do not use this to find, follow or harass a person, or to decide "
-    "anything about one: the answers are often wrong."
-)
+from webapp.photos import Located, Photo, content_key
+from webapp.result_view import show_result
+from webapp.session import MOST_PHOTOS, Session, session, the_model
+from webapp.welcome import show_samples, show_welcome
+from webapp.wording import count, literal
 
 
-def uploads(state: Session) -> list[Photo]:
-    """The photos in the upload field."""
-    files = st.file_uploader(
-        "Your photos",
+def upload(state: Session) -> None:
+    """A field for photos, which are taken into the session at once: the field forgets on other pages."""
+    key = f"uploads-{state.upload_round}"
+
+    def take() -> None:
+        files = [(photo_name(file.name), file.getvalue()) for file in st.session_state[key] or []]
+        state.add([Photo(content_key(data), name, partial(bytes, data)) for name, data in files])
+        state.upload_round += 1  # an upload field under a new key is empty
+
+    st.file_uploader(
+        tr("Your photos"),
         # Some browsers know no media type for the newer formats, so their endings are named as well.
         type=["image", ".heic", ".heif", ".avif"],
         accept_multiple_files=True,
-        key=f"uploads-{state.upload_round}",
-        help="Drop photos here or choose them, as many as you like: "
-        "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF.",
+        key=key,
+        help=tr(UPLOAD_HELP, most=MOST_PHOTOS),
+        on_change=take,
     )
-    photos = []
-    for file in files:
-        if file.file_id not in state.keys:
-            state.keys[file.file_id] = content_key(file.getvalue())
-        photos.append(Photo(state.keys[file.file_id], photo_name(file.name), file.getvalue))
-    return photos
 
 
-def samples() -> list[Photo]:
-    """The sample photos that were asked for."""
-    by_title = {sample.title: sample for sample in read_samples()}
-    st.pills(
-        "Or try a sample",
-        list(by_title),
-        key=SAMPLES_KEY,
-        selection_mode="multi",
-        format_func=lambda title: by_title[title].short_title,
-    )
-    return [sample_photo(by_title[title]) for title in st.session_state[SAMPLES_KEY]]
+def show_actions(state: Session) -> None:
+    """Samples, downloads, clear and undo."""
+    with st.container(horizontal=True):
+        if state.photos:
+            with st.popover(tr("Add a sample"), icon=":material/add:", type="tertiary"):
+                show_samples(state)
+            results = [
+                exported(photo, state.results[photo.key])
+                for photo in state.photos
+                if photo.key in state.results
+            ]
+            if results:
+                show_downloads(results)
+            st.button(
+                tr("Put all photos away"), icon=":material/close:", type="tertiary", on_click=state.clear
+            )
+        if state.can_undo:
+            st.button(tr("Undo"), icon=":material/undo:", type="tertiary", on_click=state.undo)
 
 
-def locate_missing(state: Session, photos: list[Photo]) -> None:
-    """Locate what has no result yet, showing how far that is; a click on Cancel ends it."""
-    missing = list({photo.key: photo for photo in photos if photo.key not in state.results}.values())
-    if not missing:
-        return
-    if state.cancelled:
-        st.info(f"{count(len(missing), 'photo')} not located yet.", icon=":material/pause:")
-        st.button("Go on", icon=":material/play_arrow:", on_click=state.go_on)
-        return
-    place = st.empty()
-    with place.container():
-        bar = st.progress(0.0, text=f"Locating {count(len(missing), 'photo')} …")
-        if len(missing) > 1:
-            st.button("Cancel", icon=":material/close:", on_click=state.cancel)
-        with st.spinner("The network is looking at the pixels …"):
-            for done, (photo, result) in enumerate(locate(the_model(), missing), start=1):
-                state.results[photo.key] = result
-                bar.progress(done / len(missing), text=f"{done} of {count(len(missing), 'photo')} located")
-    place.empty()
-
-
-def show_failures(state: Session, photos: list[Photo]) -> None:
-    """What was wrong with each photo that could not be read."""
-    lines = []
-    for photo in photos:
-        result = state.results.get(photo.key)
-        if isinstance(result, PhotoFailure):
-            reason = result.reason.removeprefix(f"{shown_name(result.name)}: ")
-            lines.append(f"- {as_code(photo.short_name)} — {literal(reason)}")
-    if lines:
-        heading = f"{count(len(lines), 'photo')} could not be read:"
-        st.error("\n".join([heading, "", *lines]), icon=":material/broken_image:")
-
-
-def to_export(photo: Photo, result: Located | PhotoFailure) -> Prediction | PhotoFailure:
-    """A result under the photo's own name: files of the same content share one result."""
+def exported(photo: Photo, result: Located | Result) -> Result:
+    """A result under the photo's own name."""
     return replace(result.prediction if isinstance(result, Located) else result, name=photo.name)
 
 
-def put_away() -> None:
-    """Empty the page."""
-    session().upload_round += 1  # an upload field under a new key is empty
-    st.session_state[SAMPLES_KEY] = []
+def show_notes(state: Session) -> None:
+    """Say once what the visitor should know of the photos that were just added."""
+    for text, numbers in state.notes:
+        values = {**numbers, "photos": count(numbers["photos"], "photo")}
+        st.toast(tr(text, **values), icon=":material/info:")
+    state.notes = []
 
 
 state = session()
-st.title("Where on Earth was this photo taken?", anchor=False)
+st.title(tr("Where on Earth was this photo taken?"), anchor=False)
 left, right = st.columns([3, 2], gap="large", vertical_alignment="center")
 with left:
-    photos = uploads(state)
+    upload(state)
 with right:
-    if photos or st.session_state.get(SAMPLES_KEY):
-        photos += samples()
-        actions = st.container(horizontal=True)
-        actions.button("Put all photos away", icon=":material/close:", type="tertiary", on_click=put_away)
-    else:
-        st.caption(f":material/lock: {PRIVACY}")
+    if not state.photos:
+        st.caption(f":material/lock: {tr(PRIVACY)}")
+    show_actions(state)
+show_notes(state)
 
 try:
     model = the_model()
@@ -129,23 +98,19 @@ except GeoModelError as error:
 
 # Containers keep every part in its place while others come and go, so that nothing is shown twice meanwhile.
 above, body, below = st.container(), st.container(), st.container()
-state.follow(photos)
+state.go_on(model)
 with above:
-    locate_missing(state, photos)
-    show_failures(state, photos)
-located = [(photo, result) for photo in photos if isinstance(result := state.results.get(photo.key), Located)]
+    show_gallery(state)
+located = state.located
 with body:
     if located:
-        with actions:
-            done = state.results
-            show_downloads([to_export(photo, done[photo.key]) for photo in photos if photo.key in done])
-        photo, result = photo_table(state, located) if len(located) > 1 else located[0]
-        show_result(state, photo, result, model)
+        shown = next((one for one in located if one[0].key == state.chosen), located[0])
+        show_result(state, *shown, model)
     else:
-        if not photos:
-            show_welcome()
+        if not state.photos:
+            show_welcome(state)
         show_model(model)
 with below:
-    if photos:
-        st.caption(f":material/lock: {PRIVACY}")
-    st.caption(f":material/balance: {RESPONSIBLE_USE}")
+    if state.photos:
+        st.caption(f":material/lock: {tr(PRIVACY)}")
+    st.caption(f":material/balance: {tr(RESPONSIBLE_USE)}")
