@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +36,9 @@ from train.kind_gate import Gate
 from train.model_card import DEFAULT_TEMPLATE, model_card
 from train.setup import read_hierarchy
 from train.tar_names import matching_tars
+
+PRECISION: Literal["float32"] = "float32"
+"""What a model is measured in: the same on every machine, unlike `auto`."""
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Opens a progress bar with a title and a total; gives a function that adds to the count."""
@@ -77,7 +80,7 @@ class TestSet:
         """The command that prints the figures."""
         photos = " ".join(f"--photos {path}" for path in self.photos)
         truth = f" --truth {self.truth}" if self.truth else ""
-        return f"python -m geo_model evaluate {photos}{truth} --model {model}"
+        return f"python -m geo_model evaluate {photos}{truth} --model {model} --precision {PRECISION}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +250,7 @@ def measured(model_folder: Path, sets: Sequence[TestSet], progress: Progress) ->
     Raises:
         ModelFolderError: Two sets have the same name.
     """
-    model = load(model_folder)
+    model = load(model_folder, precision=PRECISION)
     figures: dict[str, Any] = {}
     for test in sets:
         if test.name in figures:

@@ -119,10 +119,10 @@ def test_the_card_says_what_matters(finished, tmp_path, tiny_data):
     assert "| all | 36 | 9 |" in card
     assert "### never seen" in card
     assert "never trained or tuned on" in card
-    assert (
+    command = (
         f"python -m geo_model evaluate --photos {tiny_data / 'train-1.tar'} --model {tmp_path / 'model'}"
-        in card
     )
+    assert f"{command} --precision float32" in card
     assert "What it must not be used for" in card
     assert "How to get a better one" in card
     assert "strength 0.6" in card
