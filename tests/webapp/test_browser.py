@@ -98,7 +98,7 @@ def test_several_photos_are_chosen_by_their_rows_and_downloaded(locate_page, sam
         lambda: shown.inner_text() == sample_photos[2].name, "the row does not choose the photo"
     )
 
-    page.get_by_test_id("stPopoverButton").click()
+    page.get_by_test_id("stPopoverButton").filter(has_text="Download").click()
     with page.expect_download() as download:
         page.get_by_text("a table with a row for each photo").click()
     lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
