@@ -1,0 +1,145 @@
+"""What the page Cells shows, and the address that brings another person to the same view."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from geo_model.cells import LEVELS, Hierarchy, Level
+from geo_model.decoding import Temperature
+from webapp.globe import Camera
+
+COMBINED = "combined"
+LEVEL_NAMES = (*(level.value for level in LEVELS), COMBINED)
+REGION_SHARES = (0.5, 0.9)
+
+_TOKEN = re.compile(r"[0-9a-f]{1,16}")
+_ZOOM_ENDS = (0.0, 9.0)
+
+
+@dataclass(frozen=True)
+class CellsView:
+    """A view of the cells, as the address holds it.
+
+    Attributes:
+        level: Coarse, middle, fine, or combined: the fine cells by the product of all three.
+        cell: S2 token of the chosen cell.
+        camera: Where the viewer looks; None leaves it to the page.
+        flat: The flat map instead of the globe.
+        linear: Colours in equal steps of the value instead of equal ratios.
+        region: Share of the credible region whose outline is drawn; None draws none.
+    """
+
+    level: str = Level.COARSE.value
+    cell: str | None = None
+    camera: Camera | None = None
+    flat: bool = False
+    linear: bool = False
+    region: float | None = None
+
+    def address(self) -> dict[str, str]:
+        """The view as query parameters."""
+        found = {"level": self.level}
+        if self.cell:
+            found["cell"] = self.cell
+        if self.camera:
+            at = self.camera
+            found["at"] = f"{at.latitude:.4f},{at.longitude:.4f},{at.zoom:.2f}"
+        if self.flat:
+            found["view"] = "map"
+        if self.linear:
+            found["colour"] = "linear"
+        if self.region:
+            found["region"] = f"{self.region:g}"
+        return found
+
+    @classmethod
+    def from_address(cls, query: Mapping[str, str]) -> CellsView:
+        """The view that query parameters name; what cannot be understood is left at its default."""
+        level, cell = query.get("level", ""), query.get("cell", "").lower()
+        region = {f"{share:g}": share for share in REGION_SHARES}.get(query.get("region", ""))
+        return cls(
+            level=level if level in LEVEL_NAMES else cls.level,
+            cell=cell if _TOKEN.fullmatch(cell) else None,
+            camera=_camera(query.get("at", "")),
+            flat=query.get("view") == "map",
+            linear=query.get("colour") == "linear",
+            region=region,
+        )
+
+
+def _camera(text: str) -> Camera | None:
+    try:
+        latitude, longitude, zoom = (float(part) for part in text.split(","))
+    except ValueError:
+        return None
+    if not (math.isfinite(latitude) and math.isfinite(longitude) and math.isfinite(zoom)):
+        return None
+    return Camera(
+        min(max(latitude, -90.0), 90.0),
+        (longitude + 180) % 360 - 180,
+        min(max(zoom, _ZOOM_ENDS[0]), _ZOOM_ENDS[1]),
+    )
+
+
+@dataclass
+class CellsState:
+    """One visitor's page Cells; it ends with the session.
+
+    Attributes:
+        view: What is shown; its camera is where the viewer looks now.
+        start: The camera that the chart was last given; it is moved by the viewer from there.
+        photo: Content key of the photo whose probabilities are shown; None shows the partitioning itself.
+        temperature: What the slider of the product says; None is the model's own.
+        heads: What the slider of the heads says, a factor.
+        round: Counts the cells chosen elsewhere than on the globe, so that a click on it ends with them.
+        written: Addresses that this page wrote, to tell those that the visitor opened.
+    """
+
+    view: CellsView = field(default_factory=CellsView)
+    start: Camera | None = None
+    photo: str | None = None
+    temperature: float | None = None
+    heads: float = 1.0
+    round: int = 0
+    written: set[frozenset[tuple[str, str]]] = field(default_factory=set)
+
+    def open(self, query: Mapping[str, str]) -> bool:
+        """Take over an address that this page did not write; whether it did."""
+        if not query or frozenset(query.items()) in self.written:
+            return False
+        self.view = CellsView.from_address(query)
+        self.start = self.view.camera
+        self.round += 1
+        return True
+
+    def note(self, **changes: object) -> None:
+        """Change the view."""
+        self.view = replace(self.view, **changes)  # type: ignore[arg-type]
+
+    def choose(self, level: str, cell: str | None, camera: Camera | None = None) -> None:
+        """Show a cell that was chosen elsewhere than on the globe, and look there."""
+        self.view = replace(self.view, level=level, cell=cell, camera=camera or self.view.camera)
+        self.start = camera or self.start
+        self.round += 1
+
+    def tempered(self, own: Temperature) -> Temperature:
+        """The temperatures that the sliders ask for, of a model with its own ones."""
+        return Temperature(
+            *(self.heads * value for value in own.of_levels),
+            hierarchy=own.hierarchy if self.temperature is None else self.temperature,
+        )
+
+
+def level_of(name: str) -> Level | None:
+    """The level of a name; None for the product of all three."""
+    return None if name == COMBINED else Level(name)
+
+
+def chosen_class(view: CellsView, hierarchy: Hierarchy) -> int | None:
+    """The class of the chosen cell at the level on show, or None."""
+    if view.cell is None:
+        return None
+    return hierarchy[level_of(view.level) or Level.FINE].class_of_token(view.cell)
