@@ -13,7 +13,8 @@ from webapp import error_globe, globe
 from webapp import evaluation_wording as words
 from webapp.evaluation_session import EvaluationSession
 from webapp.geometry import great_circle
-from webapp.globe_view import GLOBE, MAP, chart_height, globe_is_drawn, land, on_phone, palette
+from webapp.globe_view import GLOBE, MAP, chart_height, globe_is_drawn, land, on_phone, palette, view_name
+from webapp.language import tr
 from webapp.locate_wording import NO_GLOBE
 from webapp.photo_card import show_card
 from webapp.prediction_sets import PredictionSet
@@ -32,10 +33,10 @@ def show_cases(state: EvaluationSession, sets: Sequence[PredictionSet]) -> None:
     shown = _choose_set(state, sets)
     rows = _filtered(state, shown)
     if not len(rows):
-        st.info(words.NOTHING_LEFT, icon=":material/filter_alt_off:")
+        st.info(tr(words.NOTHING_LEFT), icon=":material/filter_alt_off:")
         return
     drawn = error_globe.drawn_rows(rows, shown.distances_km)
-    st.caption(f"{words.photos_on_show(len(rows), len(shown.table), len(drawn))} {words.CLICK_HINT}")
+    st.caption(f"{words.photos_on_show(len(rows), len(shown.table), len(drawn))} {tr(words.CLICK_HINT)}")
     flat = _choose_view(state)
     chosen = state.chosen[1] if state.chosen and state.chosen[0] == shown.key else None
     if chosen is None:
@@ -57,7 +58,9 @@ def _choose_set(state: EvaluationSession, sets: Sequence[PredictionSet]) -> Pred
         state.kept[_SET] = sets[0].key
     if st.session_state.get(_SET) not in by_key:
         st.session_state[_SET] = state.kept[_SET]
-    st.selectbox(words.CASES_OF, list(by_key), key=_SET, format_func=lambda key: by_key[key].name, width=480)
+    st.selectbox(
+        tr(words.CASES_OF), list(by_key), key=_SET, format_func=lambda key: by_key[key].name, width=480
+    )
     state.note(_SET)
     return by_key[st.session_state[_SET]]
 
@@ -72,7 +75,7 @@ def _filtered(state: EvaluationSession, shown: PredictionSet) -> NDArray[np.int6
         state.kept[start] = state.kept.get(_RANGE, (_ERROR_STOPS_KM[0], _ERROR_STOPS_KM[-1]))
     with left:
         st.select_slider(
-            words.ERROR_RANGE,
+            tr(words.ERROR_RANGE),
             _ERROR_STOPS_KM,
             value=state.kept[start],
             key=_RANGE,
@@ -84,8 +87,8 @@ def _filtered(state: EvaluationSession, shown: PredictionSet) -> NDArray[np.int6
     countries = np.array([place.country for place in shown.truth_places], dtype=object)
     licences = np.array([shown.licence(row) for row in range(len(shown.table))], dtype=object)
     for column, label, values, explanation in (
-        (middle, words.COUNTRIES, countries, words.COUNTRIES_HELP),
-        (right, words.LICENCES, licences, None),
+        (middle, tr(words.COUNTRIES), countries, tr(words.COUNTRIES_HELP)),
+        (right, tr(words.LICENCES), licences, None),
     ):
         options = sorted(set(values))
         if len(options) < 2:
@@ -93,7 +96,9 @@ def _filtered(state: EvaluationSession, shown: PredictionSet) -> NDArray[np.int6
         key = f"cases-{label}-{shown.key}"
         state.keep(key, [])
         with column:
-            wanted = st.multiselect(label, options, key=key, placeholder=words.ANY, help=explanation)
+            wanted = st.multiselect(
+                label, options, key=key, placeholder=tr(words.ANY), help=explanation, format_func=tr
+            )
         state.note(key)
         if wanted:
             kept &= np.isin(values, wanted)
@@ -102,10 +107,10 @@ def _filtered(state: EvaluationSession, shown: PredictionSet) -> NDArray[np.int6
 
 def _choose_view(state: EvaluationSession) -> bool:
     if not globe_is_drawn():
-        st.caption(NO_GLOBE)
+        st.caption(tr(NO_GLOBE))
         return True
     state.keep(_VIEW, GLOBE)
-    view = st.segmented_control(words.VIEW, [GLOBE, MAP], key=_VIEW, required=True)
+    view = st.segmented_control(tr(words.VIEW), [GLOBE, MAP], key=_VIEW, required=True, format_func=view_name)
     state.note(_VIEW)
     return view == MAP
 
@@ -148,16 +153,16 @@ def _show_globe(
         flat=flat,
         land=land(),
         marks=[*seen, *clicks],
-        tooltip=words.GLOBE_TOOLTIP,
+        tooltip=tr(words.GLOBE_TOOLTIP),
     )
-    st.pydeck_chart(deck, height=chart_height(), on_select=remember_click, key=key, alt=words.GLOBE_ALT)
+    st.pydeck_chart(deck, height=chart_height(), on_select=remember_click, key=key, alt=tr(words.GLOBE_ALT))
     st.html(error_globe.legend_html(shown.distances_km[rows], colours, chosen is not None))
 
 
 def _show_table(state: EvaluationSession, shown: PredictionSet, rows: NDArray[np.int64]) -> None:
     state.keep(_ORDER, words.WORST_FIRST)
     order = st.segmented_control(
-        words.ORDER, [words.WORST_FIRST, words.BEST_FIRST], key=_ORDER, required=True
+        tr(words.ORDER), [words.WORST_FIRST, words.BEST_FIRST], key=_ORDER, required=True, format_func=tr
     )
     state.note(_ORDER)
     by_error = np.argsort(shown.distances_km[rows], kind="stable")
@@ -170,23 +175,29 @@ def _show_table(state: EvaluationSession, shown: PredictionSet, rows: NDArray[np
             state.camera = _camera_of(shown, int(ordered[row]))
 
     with_licence = any(credit is not None for credit in shown.table.credits)
-    licence = {words.COLUMN_LICENCE: [shown.licence(row) for row in ordered.tolist()]} if with_licence else {}
+    licence = (
+        {tr(words.COLUMN_LICENCE): [tr(shown.licence(row)) for row in ordered.tolist()]}
+        if with_licence
+        else {}
+    )
     st.dataframe(
         {
-            words.COLUMN_ERROR: [round(float(shown.distances_km[row]), 2) for row in ordered.tolist()],
-            words.COLUMN_TAKEN: [capitalised(shown.truth_places[row].text) for row in ordered.tolist()],
-            words.COLUMN_PREDICTED: [capitalised(shown.answer_places[row].text) for row in ordered.tolist()],
+            tr(words.COLUMN_ERROR): [round(float(shown.distances_km[row]), 2) for row in ordered.tolist()],
+            tr(words.COLUMN_TAKEN): [capitalised(shown.truth_places[row].text) for row in ordered.tolist()],
+            tr(words.COLUMN_PREDICTED): [
+                capitalised(shown.answer_places[row].text) for row in ordered.tolist()
+            ],
             **licence,
-            words.COLUMN_PHOTO: [shown.table.photo_ids[row] for row in ordered.tolist()],
+            tr(words.COLUMN_PHOTO): [shown.table.photo_ids[row] for row in ordered.tolist()],
         },
         key=table_key,
         hide_index=True,
         height=min(38 + _ROW_PX * len(ordered), 390),
         row_height=_ROW_PX,
         column_config={
-            words.COLUMN_ERROR: st.column_config.NumberColumn(format="localized", width=95),
-            words.COLUMN_TAKEN: st.column_config.TextColumn(width="medium"),
-            words.COLUMN_PREDICTED: st.column_config.TextColumn(width="medium"),
+            tr(words.COLUMN_ERROR): st.column_config.NumberColumn(format="localized", width=95),
+            tr(words.COLUMN_TAKEN): st.column_config.TextColumn(width="medium"),
+            tr(words.COLUMN_PREDICTED): st.column_config.TextColumn(width="medium"),
         },
         on_select=choose,
         selection_mode="single-cell",  # a click anywhere in the row; row selection takes only its checkbox

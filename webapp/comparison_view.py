@@ -10,6 +10,7 @@ from geo_model.paired_comparison import compare_paired, matching_rows
 from webapp import evaluation_wording as words
 from webapp.evaluation_session import EvaluationSession
 from webapp.figures_table import comparison_html
+from webapp.language import tr
 from webapp.prediction_sets import PredictionSet
 from webapp.wording import literal
 
@@ -22,15 +23,15 @@ def show_comparison(state: EvaluationSession, sets: Sequence[PredictionSet]) -> 
         (name, entry.table.photo_ids, distances) for entry in sets for name, distances in entry.answers()
     ]
     names = [name for name, _, _ in answers]
-    st.subheader(words.COMPARISON, anchor=False)
-    st.caption(words.COMPARISON_CAPTION)
+    st.subheader(tr(words.COMPARISON), anchor=False)
+    st.caption(tr(words.COMPARISON_CAPTION))
     first_of_last = len(answers) - len(sets[-1].answers())
     chosen = []
     columns = st.columns(2)
     # Another number of answers begins anew, so that a set that was just added is the one compared.
     for column, field, label, start in (
-        (columns[0], _FIRST, words.COMPARE_FIRST, 0),
-        (columns[1], _SECOND, words.COMPARE_SECOND, first_of_last),
+        (columns[0], _FIRST, tr(words.COMPARE_FIRST), 0),
+        (columns[1], _SECOND, tr(words.COMPARE_SECOND), first_of_last),
     ):
         key = f"{field}-{len(names)}"
         if st.session_state.get(key) not in names:
@@ -41,16 +42,16 @@ def show_comparison(state: EvaluationSession, sets: Sequence[PredictionSet]) -> 
         chosen.append(names.index(st.session_state[key]))
         state.note(key)
     if chosen[0] == chosen[1]:
-        st.info(words.COMPARE_SAME)
+        st.info(tr(words.COMPARE_SAME))
         return
     (first_name, first_ids, first_km), (second_name, second_ids, second_km) = (
         answers[index] for index in chosen
     )
     first_rows, second_rows = matching_rows(first_ids, second_ids)
     if not len(first_rows):
-        st.info(words.COMPARE_NOTHING)
+        st.info(tr(words.COMPARE_NOTHING))
         return
     comparison = compare_paired(first_km[first_rows], second_km[second_rows])
     st.markdown(words.comparison_verdict(comparison, literal(first_name), literal(second_name)))
     st.html(comparison_html(comparison))
-    st.caption(words.COMPARISON_METHODS)
+    st.caption(tr(words.COMPARISON_METHODS))

@@ -17,6 +17,7 @@ from geo_model.error_breakdown import LARGEST_KM, SMALLEST_KM, cumulative_curve
 from geo_model.metrics import THRESHOLDS_KM, DistanceSummary
 from geo_model.reliability import ReliabilityBin
 from webapp import evaluation_wording as words
+from webapp.language import tr
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [10, 4], [1, 3])
@@ -38,16 +39,16 @@ def curve_chart(series: Sequence[tuple[str, NDArray[np.float64]]]) -> alt.LayerC
         alt.Chart(alt.Data(values=rows))
         .mark_line(interpolate="step-after", strokeWidth=2.2)
         .encode(
-            x=_km_axis("km", words.AXIS_ERROR),
-            y=alt.Y("share:Q", title=words.AXIS_SHARE, scale=alt.Scale(domain=[0, 100])),
+            x=_km_axis("km", tr(words.AXIS_ERROR)),
+            y=alt.Y("share:Q", title=tr(words.AXIS_SHARE), scale=alt.Scale(domain=[0, 100])),
             color=_colour(names),
             strokeDash=alt.StrokeDash(
                 "set:N", scale=alt.Scale(domain=names, range=_repeated(_DASHES, len(names))), legend=None
             ),
             tooltip=[
-                alt.Tooltip("set:N", title=words.SERIES),
-                alt.Tooltip("km:Q", title=words.COLUMN_ERROR, format=",.1f"),
-                alt.Tooltip("share:Q", title=words.AXIS_SHARE, format=".1f"),
+                alt.Tooltip("set:N", title=tr(words.SERIES)),
+                alt.Tooltip("km:Q", title=tr(words.COLUMN_ERROR), format=",.1f"),
+                alt.Tooltip("share:Q", title=tr(words.AXIS_SHARE), format=".1f"),
             ],
         )
     )
@@ -78,17 +79,17 @@ def continent_chart(rows_of: Sequence[tuple[str, Sequence[DistanceSummary]]]) ->
         alt.Chart(alt.Data(values=rows))
         .mark_point(filled=True, size=110, opacity=1)
         .encode(
-            x=_km_axis("median", words.AXIS_MEDIAN),
+            x=_km_axis("median", tr(words.AXIS_MEDIAN)),
             y=alt.Y("continent:N", sort=order, title=None, axis=alt.Axis(labelLimit=110)),
             yOffset=alt.YOffset("set:N", sort=names),
             color=_colour(names),
             shape=alt.Shape("set:N", scale=alt.Scale(domain=names), legend=None),
             tooltip=[
-                alt.Tooltip("continent:N", title=words.AXIS_CONTINENT),
-                alt.Tooltip("set:N", title=words.SERIES),
-                alt.Tooltip("photos:Q", title=words.COLUMN_PHOTOS, format=","),
-                alt.Tooltip("median:Q", title=words.AXIS_MEDIAN, format=",.1f"),
-                alt.Tooltip("mean:Q", title=words.COLUMN_MEAN, format=",.0f"),
+                alt.Tooltip("continent:N", title=tr(words.AXIS_CONTINENT)),
+                alt.Tooltip("set:N", title=tr(words.SERIES)),
+                alt.Tooltip("photos:Q", title=tr(words.COLUMN_PHOTOS), format=","),
+                alt.Tooltip("median:Q", title=tr(words.AXIS_MEDIAN), format=",.1f"),
+                alt.Tooltip("mean:Q", title=tr(words.COLUMN_MEAN), format=",.0f"),
             ],
         )
         .properties(height=max(_PLOT_PX, 14 * len(rows)) + _LEGEND_ROW_PX * len(names))
@@ -108,7 +109,7 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> alt.LayerChart:
         for entry in bins
     ]
     percent = alt.Scale(domain=[0, 100])
-    x = alt.X("stated:Q", title=words.AXIS_STATED, scale=percent)
+    x = alt.X("stated:Q", title=tr(words.AXIS_STATED), scale=percent)
     diagonal = (
         alt.Chart(alt.Data(values=[{"stated": 0, "right": 0}, {"stated": 100, "right": 100}]))
         .mark_line(strokeDash=[5, 4], color="#888888")
@@ -117,12 +118,12 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> alt.LayerChart:
     base = alt.Chart(alt.Data(values=rows)).encode(x=x)
     bars = base.mark_rule(strokeWidth=2, color=_COLOURS[0], opacity=0.6).encode(y="low:Q", y2="high:Q")
     points = base.mark_point(filled=True, color=_COLOURS[0], opacity=1).encode(
-        y=alt.Y("right:Q", title=words.AXIS_RIGHT, scale=percent),
+        y=alt.Y("right:Q", title=tr(words.AXIS_RIGHT), scale=percent),
         size=alt.Size("photos:Q", legend=None, scale=alt.Scale(range=[40, 320])),
         tooltip=[
-            alt.Tooltip("stated:Q", title=words.AXIS_STATED, format=".1f"),
-            alt.Tooltip("right:Q", title=words.AXIS_RIGHT, format=".1f"),
-            alt.Tooltip("photos:Q", title=words.COLUMN_PHOTOS, format=","),
+            alt.Tooltip("stated:Q", title=tr(words.AXIS_STATED), format=".1f"),
+            alt.Tooltip("right:Q", title=tr(words.AXIS_RIGHT), format=".1f"),
+            alt.Tooltip("photos:Q", title=tr(words.COLUMN_PHOTOS), format=","),
         ],
     )
     return alt.layer(diagonal, bars, points).properties(height=320)

@@ -18,6 +18,7 @@ from geo_model.metrics import THRESHOLDS_KM
 from webapp import evaluation_wording as words
 from webapp.geometry import great_circle
 from webapp.globe import lifted_line, marks_layer, point_geometry, upright
+from webapp.language import tr
 from webapp.palette import Colour, Palette, css
 
 CLASS_ENDS_KM = (*THRESHOLDS_KM, float("inf"))
@@ -177,11 +178,15 @@ def legend_html(distances_km: NDArray[np.float64], palette: Palette, chosen: boo
         for colour, low, high, number in zip(class_colours(palette), lows, CLASS_ENDS_KM, counts, strict=True)
     ]
     if chosen:
-        for colour, text in ((palette.tag, words.LEGEND_TRUTH), (palette.estimate, words.LEGEND_PREDICTION)):
+        for colour, text in (
+            (palette.tag, tr(words.LEGEND_TRUTH)),
+            (palette.estimate, tr(words.LEGEND_PREDICTION)),
+        ):
             dot = f"width:12px;height:12px;border-radius:50%;background:{css(colour)};vertical-align:-1px"
             items.append(_item(f"{dot};border:2px solid {css(palette.halo)}", text))
     return (
-        f"<div style='font-size:0.82rem'><div style='opacity:0.75'>{html.escape(words.LEGEND_TITLE)}</div>"
+        "<div style='font-size:0.82rem'>"
+        f"<div style='opacity:0.75'>{html.escape(tr(words.LEGEND_TITLE))}</div>"
         f"<div style='display:flex;flex-wrap:wrap;gap:0.2rem 1.2rem'>{''.join(items)}</div></div>"
     )
 

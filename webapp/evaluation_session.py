@@ -14,6 +14,7 @@ from geo_model.truth import Coordinate, read_truth_csv
 from webapp import evaluation_wording as words
 from webapp.evaluation_run import EvaluationRun, PhotosToRun
 from webapp.globe import Camera
+from webapp.language import language
 from webapp.photos import content_key
 from webapp.prediction_sets import PredictionSet, bundled_set, credits_for
 
@@ -55,7 +56,8 @@ class EvaluationSession:
 
     def sets(self) -> list[PredictionSet]:
         """Every set of predictions: the tables, and each run as far as it is."""
-        found = list(self.tables)
+        named = bundled_set(language())
+        found = [named if entry.key == named.key else entry for entry in self.tables]
         for name, run in self.runs:
             made = self._run_set(name, run)
             if made is not None:

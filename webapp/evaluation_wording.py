@@ -1,4 +1,4 @@
-"""Every text of the page Evaluation, in one place so that it can be translated. Nothing here knows Streamlit.
+"""Every text of the page Evaluation: constants in English, for `tr`, and functions in the visitor's language.
 
 Markdown where a text is shown as such; what stands in for {a field} of a constant is put in by `str.format`.
 """
@@ -6,6 +6,7 @@ Markdown where a text is shown as such; what stands in for {a field} of a consta
 from __future__ import annotations
 
 from geo_model.paired_comparison import SIGNIFICANT, PairedComparison
+from webapp.language import figures, tr
 from webapp.wording import count, distance
 
 PAGE = "Evaluation"
@@ -38,7 +39,7 @@ ADD_TABLE_HELP = (
 ROWS_LEFT_OUT = "{rows} of {name} left out; the others are shown:"
 WITHOUT_ANSWER = "{photos} of {name} have no answer, as the table says:"
 REMARKS = "In {name}:"
-AND_MORE = "… and {number:,} more"
+AND_MORE = "… and {number} more"
 DOWNLOAD = "Download"
 DOWNLOAD_HELP = "As a CSV of the same format"
 
@@ -49,7 +50,7 @@ COLUMN_MEDIAN = "Median"
 COLUMN_MEAN = "Mean"
 COLUMN_SCORE = "GeoScore"
 PUBLISHED_OF = "Published figures for"
-PUBLISHED_ROWS = "Published for {name}, {photos:,} photos"
+PUBLISHED_ROWS = "Published for {name}, {photos} photos"
 PUBLISHED_CAPTION = (
     "Published figures are as their authors print them; their intervals are computed here. Methods differ in "
     "training data and network, and figures compare only on the same photos."
@@ -96,7 +97,7 @@ COLUMN_PHOTO = "Photo"
 CARD_TAKEN = "Taken"
 CARD_PREDICTED = "Predicted"
 CARD_OFF = "{distance} off"
-CARD_SCORE = "GeoScore {score:,.0f} of 5,000"
+CARD_SCORE = "GeoScore {score} of 5,000"
 CARD_NO_CREDIT = "The table does not say where this photo can be seen or whose it is."
 CARD_BY = "Photo by {author}, {licence}"
 CARD_UNKNOWN_AUTHOR = "an unnamed photographer"
@@ -132,8 +133,8 @@ RUN_TRUTH_ITSELF = "the JSON beside the photos"
 RUN_START = "Locate {photos}"
 RUN_CANCEL = "Cancel"
 RUN_GO_ON = "Go on"
-RUN_PAUSED = "{done:,} of {photos} located; the rest waits."
-RUN_DONE = "{done:,} of {photos} located."
+RUN_PAUSED = "{done} of {photos} located; the rest waits."
+RUN_DONE = "{done} of {photos} located."
 RUN_UNREADABLE = "{photos} could not be read:"
 RUN_REPEATED = "{photos} left out, because another photo has the truth of the same file name:"
 RUN_NO_MATCH = "None of the photos has a known place: no img_id of a table agrees with a file name."
@@ -147,7 +148,7 @@ COVERAGE = "**Credible regions**: a region of a calibrated model holds the truth
 COLUMN_REGION = "Region"
 COLUMN_HOLDS = "Holds the truth"
 COLUMN_AREA = "Median area"
-REGION_NAME = "{share:.0%} credible region"
+REGION_NAME = "{share} credible region"
 RELIABILITY = "**Reliability**: how often the most probable cell was right, by the probability it was given."
 RELIABILITY_LEVEL = "Cells"
 RELIABILITY_LEVELS = {"hierarchy": "Combined", "coarse": "Coarse", "middle": "Middle", "fine": "Fine"}
@@ -155,7 +156,7 @@ AXIS_STATED = "Stated probability, %"
 AXIS_RIGHT = "Cell was right, %"
 RELIABILITY_ALT = "Reliability diagram: share of right cells by stated probability, with 95% intervals"
 CALIBRATION_ERROR = (
-    "Expected calibration error {error:.1%} over {photos}. The dashed line is perfect calibration, the bars "
+    "Expected calibration error {error} over {photos}. The dashed line is perfect calibration, the bars "
     "are 95% Wilson intervals, the size of a point is its number of photos."
 )
 
@@ -186,59 +187,75 @@ def set_note(photos: int, note: str) -> str:
 
 def error_range(km: float) -> str:
     """An end of the range of errors."""
-    return f"{km:,.0f} km"
+    return figures(f"{km:,.0f} km")
 
 
 def error_class(low_km: float, high_km: float, number: int) -> str:
     """One colour of the globe's legend."""
+    low, high = (figures(f"{km:,.0f}") for km in (low_km, high_km))
     if low_km == 0:
-        text = f"up to {high_km:,.0f}"
+        text = tr("up to {high}", high=high)
     elif high_km == float("inf"):
-        text = f"more than {low_km:,.0f}"
+        text = tr("more than {low}", low=low)
     else:
-        text = f"{low_km:,.0f} – {high_km:,.0f}"
-    return f"{text} ({number:,})"
+        text = f"{low} – {high}"
+    return f"{text} ({figures(f'{number:,}')})"
 
 
 def photos_on_show(shown: int, total: int, drawn: int) -> str:
     """How many photos fit the choices, and how many of them the globe draws."""
-    text = f"{shown:,} of {count(total, 'photo')}"
-    if drawn < shown:
-        text += f"; the globe draws {drawn:,} of them, evenly spread over the errors"
-    return f"{text}."
+    numbers = {"shown": figures(f"{shown:,}"), "photos": count(total, "photo")}
+    if drawn == shown:
+        return tr("{shown} of {photos}.", **numbers)
+    return tr(
+        "{shown} of {photos}; the globe draws {drawn} of them, evenly spread over the errors.",
+        drawn=figures(f"{drawn:,}"),
+        **numbers,
+    )
 
 
 def photos_with_truth(photos: int, known: int, name: str) -> str:
     """What an archive holds."""
-    return f"{count(photos, 'photo')} in {name}, {known:,} of them with a known place."
+    return tr(
+        "{photos} in {name}, {known} of them with a known place.",
+        photos=count(photos, "photo"),
+        name=name,
+        known=figures(f"{known:,}"),
+    )
 
 
 def run_progress(done: int, total: int, seconds_left: float | None) -> str:
     """How far a run is."""
-    text = f"{done:,} of {count(total, 'photo')} located"
+    text = tr("{done} of {photos} located", done=figures(f"{done:,}"), photos=count(total, "photo"))
     if seconds_left is None:
         return f"{text} …"
     if seconds_left < 90:
-        return f"{text}, about {max(1, round(seconds_left))} s left"
-    return f"{text}, about {round(seconds_left / 60)} min left"
+        return f"{text}, {tr('about {seconds} s left', seconds=max(1, round(seconds_left)))}"
+    return f"{text}, {tr('about {minutes} min left', minutes=round(seconds_left / 60))}"
 
 
 def p_value(p: float) -> str:
     """A p-value to read."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return figures("< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}")
 
 
 def comparison_verdict(comparison: PairedComparison, first: str, second: str) -> str:
     """Which of two is nearer more often, and whether that is more than chance; names are put in as given."""
     better, worse = comparison.better, comparison.worse
-    counted = (
-        f"On {count(comparison.photos, 'photo')} {second} is nearer than {first} on **{better:,}**, farther "
-        f"on **{worse:,}** and equally far on {comparison.equal:,}"
+    counted = tr(
+        "On {photos} {second} is nearer than {first} on **{better}**, farther on **{worse}** and equally far "
+        "on {equal}",
+        photos=count(comparison.photos, "photo"),
+        first=first,
+        second=second,
+        better=figures(f"{better:,}"),
+        worse=figures(f"{worse:,}"),
+        equal=figures(f"{comparison.equal:,}"),
     )
     if comparison.p_value < SIGNIFICANT:
-        verdict = f"{second if better > worse else first} is better by more than chance"
+        verdict = tr("{winner} is better by more than chance", winner=second if better > worse else first)
     else:
-        verdict = "this may well be chance"
+        verdict = tr("this may well be chance")
     return f"{counted}: {verdict} (p {_relation(comparison.p_value)})."
 
 
@@ -249,4 +266,4 @@ def _relation(p: float) -> str:
 
 def off(km: float) -> str:
     """The headline of a card."""
-    return CARD_OFF.format(distance=distance(km))
+    return tr(CARD_OFF, distance=distance(km))

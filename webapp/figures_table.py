@@ -14,6 +14,7 @@ from geo_model.paired_comparison import PairedComparison
 from geo_model.published import Benchmark, PublishedFigures
 from geo_model.terminal import area_text
 from webapp import evaluation_wording as words
+from webapp.language import figures, tr
 
 _STYLE = """<style>
 .figures {overflow-x: auto}
@@ -42,11 +43,11 @@ def accuracy_html(
         benchmark: Whose published figures are shown, if any.
         published: They.
     """
-    thresholds = "".join(f"<th scope='col'>{km:,.0f} km</th>" for km in THRESHOLDS_KM)
-    last = [words.COLUMN_MEDIAN, words.COLUMN_MEAN, words.COLUMN_SCORE]
+    thresholds = "".join(f"<th scope='col'>{_count(km)} km</th>" for km in THRESHOLDS_KM)
+    last = [tr(words.COLUMN_MEDIAN), tr(words.COLUMN_MEAN), tr(words.COLUMN_SCORE)]
     head = (
-        f"<tr><th scope='col'>{words.PERCENT_WITHIN}</th>{thresholds}"
-        + "".join(f"<th scope='col'>{text}</th>" for text in (*last, words.COLUMN_PHOTOS))
+        f"<tr><th scope='col'>{tr(words.PERCENT_WITHIN)}</th>{thresholds}"
+        + "".join(f"<th scope='col'>{text}</th>" for text in (*last, tr(words.COLUMN_PHOTOS)))
         + "</tr>"
     )
     rows = []
@@ -56,31 +57,31 @@ def accuracy_html(
                 _share(100 * entry.share, 100 * entry.low, 100 * entry.high) for entry in summary.accuracies
             )
             cells += f"<td>{_km(summary.median_km)}</td><td>{_km(summary.mean_km)}</td>"
-            cells += f"<td>{summary.mean_geoscore:,.0f}</td><td>{summary.count:,}</td>"
+            cells += f"<td>{_count(summary.mean_geoscore)}</td><td>{_count(summary.count)}</td>"
             name = html.escape(summary.name)
             rows.append(
                 f"<tr{' class=part' if number else ''}><td>{name if number else f'<b>{name}</b>'}</td>"
                 f"{cells}</tr>"
             )
     if benchmark:
-        title = words.PUBLISHED_ROWS.format(name=benchmark.name, photos=benchmark.photos)
+        title = tr(words.PUBLISHED_ROWS, name=benchmark.name, photos=figures(f"{benchmark.photos:,}"))
         rows.append(f"<tr class=heading><td colspan={len(THRESHOLDS_KM) + 5}>{html.escape(title)}</td></tr>")
-    for figures in published:
+    for known in published:
         cells = "".join(
             _share(percent, 100 * low, 100 * high)
-            for percent, (low, high) in zip(figures.percents, figures.intervals, strict=True)
+            for percent, (low, high) in zip(known.percents, known.intervals, strict=True)
         )
-        source = html.escape(f"{figures.paper}. {figures.note}".strip(), quote=True)
-        name = f"<span title='{source}'>{html.escape(figures.method)}, {figures.year}</span>"
+        source = html.escape(f"{known.paper}. {known.note}".strip(), quote=True)
+        name = f"<span title='{source}'>{html.escape(known.method)}, {known.year}</span>"
         rows.append(f"<tr class=published><td>{name}</td>{cells}<td></td><td></td><td></td><td></td></tr>")
     return _table(head, rows)
 
 
 def coverage_html(coverages: Sequence[Coverage]) -> str:
     """How often the credible regions hold the truth."""
-    columns = ("", words.COLUMN_HOLDS, words.COLUMN_AREA)
+    columns = ("", tr(words.COLUMN_HOLDS), tr(words.COLUMN_AREA))
     rows = [
-        f"<tr><td>{words.REGION_NAME.format(share=entry.region)}</td>"
+        f"<tr><td>{tr(words.REGION_NAME, share=figures(f'{entry.region:.0%}'))}</td>"
         f"{_share(100 * entry.share, 100 * entry.low, 100 * entry.high, '%')}"
         f"<td>{area_text(entry.median_area_km2)}</td></tr>"
         for entry in coverages
@@ -90,9 +91,9 @@ def coverage_html(coverages: Sequence[Coverage]) -> str:
 
 def continents_html(rows_of: Sequence[tuple[str, Sequence[DistanceSummary]]]) -> str:
     """Figures by continent for each set of predictions."""
-    columns = (words.AXIS_CONTINENT, words.COLUMN_SET, words.COLUMN_PHOTOS)
-    thresholds = tuple(f"{km:,.0f} km" for km in THRESHOLDS_KM)
-    head = _head((*columns, *thresholds, words.COLUMN_MEDIAN, words.COLUMN_MEAN))
+    columns = (tr(words.AXIS_CONTINENT), tr(words.COLUMN_SET), tr(words.COLUMN_PHOTOS))
+    thresholds = tuple(f"{_count(km)} km" for km in THRESHOLDS_KM)
+    head = _head((*columns, *thresholds, tr(words.COLUMN_MEDIAN), tr(words.COLUMN_MEAN)))
     rows = []
     for name, summaries in rows_of:
         for summary in summaries:
@@ -101,7 +102,7 @@ def continents_html(rows_of: Sequence[tuple[str, Sequence[DistanceSummary]]]) ->
             )
             rows.append(
                 f"<tr><td>{html.escape(summary.name)}</td><td>{html.escape(name)}</td>"
-                f"<td>{summary.count:,}</td>{cells}"
+                f"<td>{_count(summary.count)}</td>{cells}"
                 f"<td>{_km(summary.median_km)}</td><td>{_km(summary.mean_km)}</td></tr>"
             )
     return _table(head, rows)
@@ -109,14 +110,19 @@ def continents_html(rows_of: Sequence[tuple[str, Sequence[DistanceSummary]]]) ->
 
 def comparison_html(comparison: PairedComparison) -> str:
     """How many photos one or both of two methods have within each distance."""
-    columns = (words.COLUMN_WITHIN, words.COLUMN_BOTH, words.COLUMN_ONLY_FIRST, words.COLUMN_ONLY_SECOND)
+    columns = (
+        tr(words.COLUMN_WITHIN),
+        tr(words.COLUMN_BOTH),
+        tr(words.COLUMN_ONLY_FIRST),
+        tr(words.COLUMN_ONLY_SECOND),
+    )
     rows = [
-        f"<tr><td>{entry.km:,.0f} km</td><td>{entry.both:,}</td><td>{entry.first_only:,}</td>"
-        f"<td>{entry.second_only:,}</td><td>{entry.neither:,}</td>"
+        f"<tr><td>{_count(entry.km)} km</td><td>{_count(entry.both)}</td><td>{_count(entry.first_only)}</td>"
+        f"<td>{_count(entry.second_only)}</td><td>{_count(entry.neither)}</td>"
         f"<td>{html.escape(words.p_value(entry.adjusted_p_value))}</td></tr>"
         for entry in comparison.thresholds
     ]
-    return _table(_head((*columns, words.COLUMN_NEITHER, words.COLUMN_CHANCE)), rows)
+    return _table(_head((*columns, tr(words.COLUMN_NEITHER), tr(words.COLUMN_CHANCE))), rows)
 
 
 def _head(columns: Sequence[str]) -> str:
@@ -132,8 +138,12 @@ def _table(head: str, rows: Sequence[str]) -> str:
 
 
 def _share(percent: float, low: float, high: float, unit: str = "") -> str:
-    return f"<td>{percent:.1f}{unit}<br><small>{low:.1f}–{high:.1f}</small></td>"
+    return figures(f"<td>{percent:.1f}{unit}<br><small>{low:.1f}–{high:.1f}</small></td>")
+
+
+def _count(number: float) -> str:
+    return figures(f"{number:,.0f}")
 
 
 def _km(km: float) -> str:
-    return f"{km:.1f} km" if km < 10 else f"{km:,.0f} km"
+    return figures(f"{km:.1f} km" if km < 10 else f"{km:,.0f} km")

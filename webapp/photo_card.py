@@ -19,6 +19,7 @@ from geo_model.photo_credits import PhotoCredit
 from geo_model.terminal import coordinate_text
 from webapp import evaluation_wording as words
 from webapp.evaluation_session import EvaluationSession, evaluation_session
+from webapp.language import figures, tr
 from webapp.prediction_sets import PredictionSet
 from webapp.wording import capitalised, literal
 
@@ -32,47 +33,45 @@ def show_card(state: EvaluationSession, chosen: PredictionSet, row: int) -> None
         st.subheader(words.off(km), anchor=False)
         st.text(chosen.table.photo_ids[row])  # st.text shows every character as it is
         for title, icon, place, point in (
-            (words.CARD_TAKEN, "flag", chosen.truth_places[row], chosen.table.truth[row]),
-            (words.CARD_PREDICTED, "my_location", chosen.answer_places[row], chosen.table.points[row]),
+            (tr(words.CARD_TAKEN), "flag", chosen.truth_places[row], chosen.table.truth[row]),
+            (tr(words.CARD_PREDICTED), "my_location", chosen.answer_places[row], chosen.table.points[row]),
         ):
             st.markdown(
                 f":material/{icon}: **{title}**: {literal(capitalised(place.text))}  \n"
                 f"`{coordinate_text(float(point[0]), float(point[1]))}`"
             )
-        st.caption(words.CARD_SCORE.format(score=float(geoscore(km))))
+        st.caption(tr(words.CARD_SCORE, score=figures(f"{float(geoscore(km)):,.0f}")))
         own = _own_photo(state, chosen, row)
         if own is not None:
-            st.image(own, alt=words.CARD_PHOTO_ALT, width="stretch")
+            st.image(own, alt=tr(words.CARD_PHOTO_ALT), width="stretch")
         _show_credit(state, chosen.credit(row), load=own is None)
-        st.button(words.CARD_CLOSE, icon=":material/close:", type="tertiary", on_click=_close)
+        st.button(tr(words.CARD_CLOSE), icon=":material/close:", type="tertiary", on_click=_close)
 
 
 def _show_credit(state: EvaluationSession, credit: PhotoCredit | None, *, load: bool) -> None:
     """Whose photo it is and where; with `load` the photo too, if the visitor allows its host."""
     if credit is None:
-        st.caption(words.CARD_NO_CREDIT)
+        st.caption(tr(words.CARD_NO_CREDIT))
         return
-    author = literal(credit.author) or words.CARD_UNKNOWN_AUTHOR
-    licence = literal(credit.licence) or words.CARD_NO_LICENCE
+    author = literal(credit.author) or tr(words.CARD_UNKNOWN_AUTHOR)
+    licence = literal(credit.licence) or tr(words.CARD_NO_LICENCE)
     if credit.licence_url:
         licence = f"[{licence}]({credit.licence_url})"
-    st.markdown(words.CARD_BY.format(author=author, licence=licence))
+    st.markdown(tr(words.CARD_BY, author=author, licence=licence))
     if not credit.url:
         return
     if load:
         key = f"allow-{credit.host}"
         st.session_state.setdefault(key, credit.host in state.allowed_hosts)
         host = literal(credit.host)
-        if st.toggle(
-            words.CARD_ALLOW.format(host=host), key=key, help=words.CARD_ALLOW_HELP.format(host=host)
-        ):
+        if st.toggle(tr(words.CARD_ALLOW, host=host), key=key, help=tr(words.CARD_ALLOW_HELP, host=host)):
             state.allowed_hosts.add(credit.host)
             st.image(
-                credit.url, alt=words.CARD_PHOTO_ALT, width="stretch"
+                credit.url, alt=tr(words.CARD_PHOTO_ALT), width="stretch"
             )  # an address is left to the browser
         else:
             state.allowed_hosts.discard(credit.host)
-    st.link_button(words.CARD_OPEN.format(host=credit.host), credit.url, icon=":material/open_in_new:")
+    st.link_button(tr(words.CARD_OPEN, host=credit.host), credit.url, icon=":material/open_in_new:")
 
 
 def _own_photo(state: EvaluationSession, chosen: PredictionSet, row: int) -> bytes | None:

@@ -15,6 +15,7 @@ from geo_model.photo_credits import PhotoCredit
 from geo_model.places import Place, nearest_places
 from geo_model.prediction_table import PredictionTable, read_predictions
 from webapp import evaluation_wording as words
+from webapp.language import Language, tr
 
 IM2GPS_CSV = Path(__file__).resolve().parent.parent / "assets" / "im2gps.csv"
 
@@ -66,17 +67,19 @@ class PredictionSet:
         if self.measurements is None:
             return [(self.name, self.distances_km)]
         levels = [
-            (f"{self.name}: {words.ANSWER_NAMES[answer]}", self.measurements.distances_km[answer])
+            (f"{self.name}: {tr(words.ANSWER_NAMES[answer])}", self.measurements.distances_km[answer])
             for answer in ANSWERS
             if answer != HIERARCHY
         ]
-        return [(f"{self.name}: {words.ANSWER_HIERARCHY}", self.distances_km), *levels]
+        return [(f"{self.name}: {tr(words.ANSWER_HIERARCHY)}", self.distances_km), *levels]
 
 
 @cache
-def bundled_set() -> PredictionSet:
-    """The published predictions for Im2GPS that come with the app."""
-    return PredictionSet("im2gps", words.BUNDLED_NAME, words.BUNDLED_NOTE, read_predictions(IM2GPS_CSV))
+def bundled_set(_language: Language = "en") -> PredictionSet:
+    """The published predictions for Im2GPS that come with the app, named in the visitor's language."""
+    return PredictionSet(
+        "im2gps", tr(words.BUNDLED_NAME), tr(words.BUNDLED_NOTE), read_predictions(IM2GPS_CSV)
+    )
 
 
 def credits_for(photo_ids: Sequence[str], sets: Sequence[PredictionSet]) -> tuple[PhotoCredit | None, ...]:

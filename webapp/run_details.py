@@ -10,6 +10,7 @@ from webapp import evaluation_wording as words
 from webapp.error_charts import reliability_chart
 from webapp.evaluation_session import EvaluationSession
 from webapp.figures_table import coverage_html
+from webapp.language import figures, tr
 from webapp.prediction_sets import PredictionSet
 from webapp.wording import count, literal
 
@@ -18,29 +19,31 @@ def show_details(state: EvaluationSession, made: PredictionSet) -> None:
     """Regions and reliability of one run."""
     found = made.measurements
     assert found is not None
-    st.subheader(words.DETAILS.format(name=literal(made.name)), anchor=False)
+    st.subheader(tr(words.DETAILS, name=literal(made.name)), anchor=False)
     left, right = st.columns([2, 3], gap="large")
     with left:
-        st.markdown(words.COVERAGE)
+        st.markdown(tr(words.COVERAGE))
         st.html(coverage_html([found.coverage(region) for region in REGION_SHARES]))
     with right:
-        st.markdown(words.RELIABILITY)
+        st.markdown(tr(words.RELIABILITY))
         key = f"reliability-{made.key}"
         names = list(words.RELIABILITY_LEVELS)
         state.keep(key, names[0])
         st.segmented_control(
-            words.RELIABILITY_LEVEL,
+            tr(words.RELIABILITY_LEVEL),
             names,
             key=key,
             required=True,
-            format_func=words.RELIABILITY_LEVELS.__getitem__,
+            format_func=lambda level: tr(words.RELIABILITY_LEVELS[level]),
         )
         state.note(key)
         answer = st.session_state[key]
         bins = reliability_bins(found.confidences[answer], found.ranks[answer] == 1)
-        st.altair_chart(reliability_chart(bins), width="stretch", alt=words.RELIABILITY_ALT)
+        st.altair_chart(reliability_chart(bins), width="stretch", alt=tr(words.RELIABILITY_ALT))
         st.caption(
-            words.CALIBRATION_ERROR.format(
-                error=expected_calibration_error(bins), photos=count(len(found), "photo")
+            tr(
+                words.CALIBRATION_ERROR,
+                error=figures(f"{expected_calibration_error(bins):.1%}"),
+                photos=count(len(found), "photo"),
             )
         )

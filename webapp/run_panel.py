@@ -14,6 +14,7 @@ from geo_model.truth import Coordinate
 from webapp import evaluation_wording as words
 from webapp.evaluation_run import EvaluationRun, PhotosToRun
 from webapp.evaluation_session import EvaluationSession
+from webapp.language import figures, tr
 from webapp.prediction_sets import PredictionSet
 from webapp.serving import serves_this_machine_only
 from webapp.session import session_watch, the_model
@@ -30,8 +31,8 @@ _POLL_SECONDS = 1.0
 def show_run(state: EvaluationSession, sets: Sequence[PredictionSet]) -> None:
     """Where a run is made ready, and how far the one that was started is."""
     running = state.active_run is not None and state.active_run.state == "running"
-    with st.expander(words.RUN, icon=":material/play_circle:", expanded=bool(state.photos or state.runs)):
-        st.markdown(words.RUN_INTRODUCTION)
+    with st.expander(tr(words.RUN), icon=":material/play_circle:", expanded=bool(state.photos or state.runs)):
+        st.markdown(tr(words.RUN_INTRODUCTION))
         try:
             model = the_model()
         except GeoModelError as error:
@@ -54,10 +55,10 @@ def _choose_photos(state: EvaluationSession) -> None:
             _read(state, file.getvalue(), file.name)
 
     st.file_uploader(
-        words.RUN_ARCHIVE,
+        tr(words.RUN_ARCHIVE),
         type=_ARCHIVE_TYPES,
         key=key,
-        help=words.RUN_ARCHIVE_HELP,
+        help=tr(words.RUN_ARCHIVE_HELP),
         on_change=take_upload,
         max_upload_size=MAX_ARCHIVE_MB,
     )
@@ -70,9 +71,9 @@ def _choose_photos(state: EvaluationSession) -> None:
 
         state.keep("run-folder", "")
         st.text_input(
-            words.RUN_FOLDER,
+            tr(words.RUN_FOLDER),
             key="run-folder",
-            help=words.RUN_FOLDER_HELP,
+            help=tr(words.RUN_FOLDER_HELP),
             on_change=take_path,
             placeholder="/home/me/photos",
         )
@@ -96,8 +97,10 @@ def _prepare(
     """Say what the photos are, pair them with truth, and offer to start."""
     if photos.refused:
         lines = [f"- {as_code(refusal.name)} — {literal(refusal.reason)}" for refusal in photos.refused]
-        heading = words.RUN_REFUSED.format(
-            entries=count(len(photos.refused), "entry", "entries"), name=literal(photos.name)
+        heading = tr(
+            words.RUN_REFUSED,
+            entries=count(len(photos.refused), "entry", "entries"),
+            name=literal(photos.name),
         )
         _list(heading, lines)
     truths = _choose_truths(state, photos, sets)
@@ -105,19 +108,19 @@ def _prepare(
     known = sum(1 for _ in intake.named_sources())
     st.markdown(words.photos_with_truth(len(photos), known, as_code(photos.name)))
     if not known:
-        st.warning(words.RUN_NO_MATCH, icon=":material/link_off:")
+        st.warning(tr(words.RUN_NO_MATCH), icon=":material/link_off:")
         return
 
     def start() -> None:
         run = EvaluationRun(model, photos, truths, session_watch())
-        state.runs.append((words.RUN_NAME.format(model=model.spec.name, photos=photos.name), run))
+        state.runs.append((tr(words.RUN_NAME, model=model.spec.name, photos=photos.name), run))
         state.photos = None
         state.round += 1  # an upload field under a new key is empty
         st.session_state["run-folder"] = ""
         run.start()
 
     st.button(
-        words.RUN_START.format(photos=count(known, "photo")),
+        tr(words.RUN_START, photos=count(known, "photo")),
         icon=":material/play_arrow:",
         type="primary",
         on_click=start,
@@ -140,10 +143,10 @@ def _choose_truths(
                 state.truths_error = str(error)
 
     st.file_uploader(
-        words.RUN_TRUTH_TABLE,
+        tr(words.RUN_TRUTH_TABLE),
         type=[".csv"],
         key=field,
-        help=words.RUN_TRUTH_TABLE_HELP,
+        help=tr(words.RUN_TRUTH_TABLE_HELP),
         on_change=take_table,
     )
     if state.truths_error:
@@ -157,13 +160,13 @@ def _choose_truths(
     ]
     if state.own_truths:
         choices.append(state.own_truths)
-    choices.append((words.RUN_TRUTH_ITSELF, {}))
+    choices.append((tr(words.RUN_TRUTH_ITSELF), {}))
     names = list(photos.names())
     known = [sum(photo.look_up(table) is not None for photo in names) for _, table in choices]
     best = max(range(len(choices)), key=known.__getitem__)
     key = f"run-truth-of-{state.round}-{len(choices)}-{photos.name}"
     st.selectbox(
-        words.RUN_TRUTH,
+        tr(words.RUN_TRUTH),
         range(len(choices)),
         index=best,
         format_func=lambda number: f"{choices[number][0]} ({known[number]:,})",
@@ -181,8 +184,8 @@ def _poll(state: EvaluationSession) -> None:
     if run.state != "running":
         st.rerun()
     st.progress(run.done / max(run.total, 1), text=words.run_progress(run.done, run.total, run.seconds_left))
-    st.button(words.RUN_CANCEL, icon=":material/close:", on_click=run.cancel, key="run-cancel")
-    st.caption(words.RUN_SHOWN)
+    st.button(tr(words.RUN_CANCEL), icon=":material/close:", on_click=run.cancel, key="run-cancel")
+    st.caption(tr(words.RUN_SHOWN))
 
 
 def _show_progress(state: EvaluationSession) -> None:
@@ -195,20 +198,20 @@ def _show_progress(state: EvaluationSession) -> None:
     if run.error:
         st.error(literal(run.error), icon=":material/error:")
     if run.state == "done":
-        st.success(words.RUN_DONE.format(done=run.done, photos=photos), icon=":material/check:")
+        st.success(tr(words.RUN_DONE, done=figures(f"{run.done:,}"), photos=photos), icon=":material/check:")
     else:
-        st.info(words.RUN_PAUSED.format(done=run.done, photos=photos), icon=":material/pause:")
-        st.button(words.RUN_GO_ON, icon=":material/play_arrow:", on_click=run.start, key="run-go-on")
+        st.info(tr(words.RUN_PAUSED, done=figures(f"{run.done:,}"), photos=photos), icon=":material/pause:")
+        st.button(tr(words.RUN_GO_ON), icon=":material/play_arrow:", on_click=run.start, key="run-go-on")
     if run.unreadable:
         lines = [f"- {as_code(name)} — {literal(reason)}" for name, reason in run.unreadable.items()]
-        _list(words.RUN_UNREADABLE.format(photos=count(len(lines), "photo")), lines)
+        _list(tr(words.RUN_UNREADABLE, photos=count(len(lines), "photo")), lines)
     if run.repeated:
         lines = [f"- {as_code(name)}" for name in run.repeated]
-        _list(words.RUN_REPEATED.format(photos=count(len(lines), "photo")), lines)
+        _list(tr(words.RUN_REPEATED, photos=count(len(lines), "photo")), lines)
 
 
 def _list(heading: str, lines: Sequence[str]) -> None:
     shown = list(lines[:_NAMED])
     if len(lines) > _NAMED:
-        shown.append(f"- {words.AND_MORE.format(number=len(lines) - _NAMED)}")
+        shown.append(f"- {tr(words.AND_MORE, number=figures(f'{len(lines) - _NAMED:,}'))}")
     st.warning("\n".join([heading, "", *shown]), icon=":material/block:")

@@ -10,6 +10,7 @@ import streamlit as st
 from geo_model.prediction_table import PredictionTable, table_csv
 from webapp import evaluation_wording as words
 from webapp.evaluation_session import EvaluationSession
+from webapp.language import figures, tr
 from webapp.prediction_sets import PredictionSet
 from webapp.wording import as_code, count, literal
 
@@ -21,22 +22,22 @@ def show_sets(state: EvaluationSession, sets: Sequence[PredictionSet]) -> None:
     """A line for each set, with what was wrong with rows of its table."""
     for entry in sets:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            note = literal(words.set_note(len(entry.table), entry.note))
+            note = literal(words.set_note(len(entry.table), tr(entry.note)))
             st.markdown(f"**{literal(entry.name)}** — {note}", width="stretch")
             st.download_button(
-                words.DOWNLOAD,
+                tr(words.DOWNLOAD),
                 partial(_csv, entry.table),
                 file_name=f"{entry.key}.csv",
                 mime="text/csv",
                 on_click="ignore",
                 icon=":material/download:",
                 type="tertiary",
-                help=words.DOWNLOAD_HELP,
+                help=tr(words.DOWNLOAD_HELP),
                 key=f"download-{entry.key}",
             )
             if len(sets) > 1:
                 st.button(
-                    words.REMOVE,
+                    tr(words.REMOVE),
                     key=f"remove-{entry.key}",
                     icon=":material/close:",
                     type="tertiary",
@@ -56,18 +57,18 @@ def show_add_table(state: EvaluationSession) -> None:
             state.add_table(file.name, file.getvalue())
         state.table_round += 1  # a field under a new key is empty: the tables are in the list now
 
-    with st.expander(words.ADD_TABLE, icon=":material/table:", expanded=bool(state.refusals)):
+    with st.expander(tr(words.ADD_TABLE), icon=":material/table:", expanded=bool(state.refusals)):
         st.file_uploader(
-            words.ADD_TABLE,
+            tr(words.ADD_TABLE),
             type=[".csv"],
             accept_multiple_files=True,
             key=key,
-            help=words.ADD_TABLE_HELP,
+            help=tr(words.ADD_TABLE_HELP),
             on_change=take,
             label_visibility="collapsed",
             max_upload_size=_MAX_TABLE_MB,
         )
-        st.caption(words.ADD_TABLE_HELP)
+        st.caption(tr(words.ADD_TABLE_HELP))
         for sentence in state.refusals:
             st.error(literal(sentence), icon=":material/error:")
 
@@ -75,19 +76,19 @@ def show_add_table(state: EvaluationSession) -> None:
 def _show_remarks(table: PredictionTable) -> None:
     name = as_code(table.name)
     if table.bad_rows:
-        heading = words.ROWS_LEFT_OUT.format(rows=count(len(table.bad_rows), "row"), name=name)
+        heading = tr(words.ROWS_LEFT_OUT, rows=count(len(table.bad_rows), "row"), name=name)
         _warn(heading, [literal(sentence) for sentence in table.bad_rows])
     if table.without_answer:
-        heading = words.WITHOUT_ANSWER.format(photos=count(len(table.without_answer), "photo"), name=name)
+        heading = tr(words.WITHOUT_ANSWER, photos=count(len(table.without_answer), "photo"), name=name)
         _warn(heading, [f"{as_code(photo)} — {literal(reason)}" for photo, reason in table.without_answer])
     if table.remarks:
-        _warn(words.REMARKS.format(name=name), [literal(sentence) for sentence in table.remarks])
+        _warn(tr(words.REMARKS, name=name), [literal(sentence) for sentence in table.remarks])
 
 
 def _warn(heading: str, sentences: Sequence[str]) -> None:
     lines = [f"- {sentence}" for sentence in sentences[:_NAMED]]
     if len(sentences) > _NAMED:
-        lines.append(f"- {words.AND_MORE.format(number=len(sentences) - _NAMED)}")
+        lines.append(f"- {tr(words.AND_MORE, number=figures(f'{len(sentences) - _NAMED:,}'))}")
     st.warning("\n".join([heading, "", *lines]), icon=":material/warning:")
 
 

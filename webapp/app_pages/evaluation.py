@@ -15,6 +15,7 @@ from webapp.comparison_view import show_comparison
 from webapp.error_charts import continent_chart, curve_chart
 from webapp.evaluation_session import EvaluationSession, evaluation_session
 from webapp.figures_table import accuracy_html, continents_html
+from webapp.language import tr
 from webapp.prediction_sets import PredictionSet
 from webapp.run_details import show_details
 from webapp.run_panel import show_run
@@ -23,18 +24,18 @@ from webapp.set_list import show_add_table, show_sets
 
 def show_accuracy(state: EvaluationSession, sets: Sequence[PredictionSet]) -> None:
     """Figures of every set beside the published ones."""
-    st.subheader(words.ACCURACY, anchor=False)
+    st.subheader(tr(words.ACCURACY), anchor=False)
     key, keys = "published-of", [known.key for known in BENCHMARKS]
     state.keep(key, keys[0])
     shown = st.segmented_control(
-        words.PUBLISHED_OF, keys, key=key, format_func=lambda key: benchmark(key).name
+        tr(words.PUBLISHED_OF), keys, key=key, format_func=lambda key: benchmark(key).name
     )
     state.note(key)
     groups = [[summarise(name, distances) for name, distances in entry.answers()] for entry in sets]
     st.html(
         accuracy_html(groups, benchmark(shown) if shown else None, published_figures(shown) if shown else ())
     )
-    st.caption(f"{words.CONVENTIONS} {words.PUBLISHED_CAPTION}")
+    st.caption(f"{tr(words.CONVENTIONS)} {tr(words.PUBLISHED_CAPTION)}")
 
 
 def by_continent(sets: Sequence[PredictionSet]) -> list[tuple[str, tuple[DistanceSummary, ...]]]:
@@ -49,21 +50,21 @@ def show_curves(sets: Sequence[PredictionSet]) -> None:
     """The cumulative curve, and the error by continent."""
     left, right = st.columns([3, 2], gap="large")
     with left:
-        st.subheader(words.CURVES, anchor=False)
+        st.subheader(tr(words.CURVES), anchor=False)
         series = [answer for entry in sets for answer in entry.answers()]
-        st.altair_chart(curve_chart(series), width="stretch", alt=words.CURVES_ALT)
+        st.altair_chart(curve_chart(series), width="stretch", alt=tr(words.CURVES_ALT))
     with right:
-        st.subheader(words.CONTINENTS, anchor=False)
+        st.subheader(tr(words.CONTINENTS), anchor=False)
         continents = by_continent(sets)
-        st.altair_chart(continent_chart(continents), width="stretch", alt=words.CONTINENTS_ALT)
-        st.caption(words.CONTINENTS_CAPTION)
-    with st.expander(f"{words.CONTINENTS}: {words.AS_TABLE}", icon=":material/table_rows:"):
+        st.altair_chart(continent_chart(continents), width="stretch", alt=tr(words.CONTINENTS_ALT))
+        st.caption(tr(words.CONTINENTS_CAPTION))
+    with st.expander(f"{tr(words.CONTINENTS)}: {tr(words.AS_TABLE)}", icon=":material/table_rows:"):
         st.html(continents_html(continents))
 
 
 state = evaluation_session()
-st.title(words.TITLE, anchor=False)
-st.markdown(words.INTRODUCTION)
+st.title(tr(words.TITLE), anchor=False)
+st.markdown(tr(words.INTRODUCTION))
 sets = state.sets()
 show_sets(state, sets)
 left, right = st.columns(2, gap="medium")
@@ -74,7 +75,7 @@ with right:
 if sets:
     show_accuracy(state, sets)
     show_curves(sets)
-    st.subheader(words.CASES, anchor=False)
+    st.subheader(tr(words.CASES), anchor=False)
     show_cases(state, sets)
     for entry in sets:
         if entry.measurements is not None:
