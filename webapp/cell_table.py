@@ -51,12 +51,12 @@ def show_table(
     if wanted.strip():
         order = order[matching(book, places, wanted)[order]]
     rows = order[:MOST_ROWS]
-    columns = {
+    columns: dict[str, object] = {
         tr("Rank"): ranks[rows],
         tr("Nearest place"): [places[index] for index in rows],
         tr("Token"): [cells.tokens[index] for index in rows],
         tr("S2 level"): cells.s2_levels[rows],
-        tr("Area, km²"): cells.areas_km2[rows],
+        tr("Area, km²"): np.round(cells.areas_km2[rows], 1),
         tr("Training photos"): cells.photo_counts[rows],
     }
     settings: dict[str, object] = {
@@ -76,7 +76,6 @@ def show_table(
     if not len(rows):
         st.info(tr("No cell of this level has such a place or token."))
         return
-    columns[tr("Area, km²")] = np.round(columns[tr("Area, km²")], 1)
     st.dataframe(
         columns,
         key=key,

@@ -128,7 +128,9 @@ class CellsState:
     def tempered(self, own: Temperature) -> Temperature:
         """The temperatures that the sliders ask for, of a model with its own ones."""
         return Temperature(
-            *(self.heads * value for value in own.of_levels),
+            coarse=self.heads * own.coarse,
+            middle=self.heads * own.middle,
+            fine=self.heads * own.fine,
             hierarchy=own.hierarchy if self.temperature is None else self.temperature,
         )
 
