@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from geo_model.cells import LEVELS, Level
+from geo_model.level_limit import finest_level, levels_up_to
 from geo_model.terminal import coordinate_text
 from webapp import globe
 from webapp.geometry import great_circle
@@ -106,9 +107,10 @@ def show_globe(state: Session, photo: Photo, located: Located) -> None:
 def _controls(state: Session) -> tuple[Level | None, bool]:
     st.session_state.setdefault("level", state.level.value if state.level else _COMBINED)
     with st.container(horizontal=True, gap="large"):
+        allowed = levels_up_to(finest_level())
         name = st.segmented_control(
             tr("Cells"),
-            list(_LEVELS),
+            [name for name, level in _LEVELS.items() if level is None or level in allowed],
             key="level",
             required=True,
             format_func=lambda name: level_name(_LEVELS[name]),

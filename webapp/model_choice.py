@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from geo_model import geoclip_parts
 from geo_model.errors import GeoModelError
 from geo_model.geoclip_parts import NAME, DownloadNeededError
 from geo_model.model_folder import MODEL_PATH_VARIABLE
@@ -31,7 +32,20 @@ def installed_models(own_machine: bool) -> dict[str, ModelEntry]:
         for entry in _entries(os.environ.get(MODEL_PATH_VARIABLE, ""))
         if entry.error is None
     }
-    return {key: entry for key, entry in entries.items() if own_machine or not entry.state}
+    return {key: entry for key, entry in entries.items() if own_machine or not lacking(entry)}
+
+
+def lacking(entry: ModelEntry) -> str:
+    """What a model needs before it can answer; empty if nothing."""
+    if entry.name != NAME or not entry.state:
+        return ""
+    if geoclip_parts.installed_package() is None:
+        return tr("needs the Python package geoclip, which is not installed")
+    if geoclip_parts.local_clip() is None:
+        needed = geoclip_parts.clip_download()
+        size = figures(f"{needed.megabytes / 1000:.1f} GB")
+        return tr("{size} are downloaded from {host}, after asking", size=size, host=needed.host)
+    return ""
 
 
 def take_model(wanted: str) -> None:
@@ -97,4 +111,4 @@ def _caption(entry: ModelEntry | None) -> str:
     cells = " / ".join(f"{number:,}" for number in entry.cells)
     text = f"{literal(entry.backbone)}, {figures(cells)} {tr('cells in three levels')}"
     text += f", {figures(f'{entry.megabytes:,.0f}')} MB"
-    return f"{text}; {literal(entry.state)}" if entry.state else text
+    return f"{text}; {missing}" if (missing := lacking(entry)) else text

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geo_model.measurements import ANSWERS, HIERARCHY, Measurements
+from geo_model.level_limit import finest_level, levels_up_to
+from geo_model.measurements import ANSWERS, Measurements
 from geo_model.photo_credits import PhotoCredit
 from geo_model.places import Place, nearest_places
 from geo_model.prediction_table import PredictionTable, read_predictions
@@ -66,10 +67,11 @@ class PredictionSet:
         """What is measured apart: a name and the errors in km, the final answer first."""
         if self.measurements is None:
             return [(self.name, self.distances_km)]
+        shown = [level.value for level in levels_up_to(finest_level())]
         levels = [
             (f"{self.name}: {tr(words.ANSWER_NAMES[answer])}", self.measurements.distances_km[answer])
             for answer in ANSWERS
-            if answer != HIERARCHY
+            if answer in shown
         ]
         return [(f"{self.name}: {tr(words.ANSWER_HIERARCHY)}", self.distances_km), *levels]
 

@@ -210,6 +210,17 @@ class EvaluationPage(AppPage):
         self.wait_for_globe()
 
 
+class PageByName(AppPage):
+    """Any other page, which may have no globe."""
+
+    def wait_for_globe(self) -> None:
+        """Wait until Streamlit rests, and the globe too if there is one."""
+        self.page.locator("[data-test-script-state='notRunning']").wait_for(state="attached")
+        self.page.locator("h1").first.wait_for()
+        if self.chart.count():
+            super().wait_for_globe()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium, or a skip that says what is missing."""
@@ -246,3 +257,18 @@ def evaluation_page(browser: Browser, app_address: str) -> Iterator[EvaluationPa
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme="light")
     yield EvaluationPage(context, app_address)
     context.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, app_address: str) -> Iterator[Callable[..., PageByName]]:
+    """A function that opens a page by its name, in English and in a window of a size in pixels."""
+    with contextlib.ExitStack() as opened:
+
+        def open_(name: str, width: int = 1280, height: int = 1000) -> PageByName:
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme="light", locale="en-GB"
+            )
+            opened.callback(context.close)
+            return PageByName(context, f"{app_address}/{name}")
+
+        yield open_

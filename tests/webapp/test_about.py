@@ -71,11 +71,14 @@ def test_another_folder_is_loaded_and_a_wrong_one_is_refused_in_one_sentence(
     assert choice.value == str(other)
 
 
-def test_a_server_for_others_reads_no_folder_and_offers_no_download(about):
+def test_a_server_for_others_reads_no_folder_and_offers_no_download(about, monkeypatch):
+    monkeypatch.setattr("geo_model.geoclip_parts.local_clip", lambda: None)
     at = about(own_machine=False)
     assert not at.text_input
-    assert "runs on a server" in texts(at) or not at.exception
-    assert not [entry for entry in model_choice.installed_models(False).values() if entry.state]
+    assert "geoclip" in model_choice.installed_models(True)
+    assert "geoclip" not in model_choice.installed_models(False)
+    (choice,) = [radio for radio in at.radio if radio.label == "Model that answers"]
+    assert "geoclip" not in choice.options
 
 
 def test_the_choice_of_language_stays_from_page_to_page(about):

@@ -34,7 +34,7 @@ def show_machine(model: Model) -> None:
     if serves_this_machine_only():
         rows.append((tr("Folder"), str(model.path)))
     lines = [f"| {label} | {literal(value)} |" for label, value in rows]
-    st.markdown("\n".join([lines[0], "| --- | --- |", *lines[1:]]))
+    st.markdown("\n".join(["| | |", "| --- | --- |", *lines]))
 
 
 st.title(tr("About"), anchor=False)

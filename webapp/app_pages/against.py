@@ -83,7 +83,7 @@ def show_result(played: Round) -> None:
     """Both guesses beside the truth."""
     place = nearest_places([played.challenge.truth[0]], [played.challenge.truth[1]])[0]
     st.markdown(tr("It was taken here: **{place}**", place=literal(capitalised(place_text(place)))))
-    lines = [f"| | {tr('Place')} | {tr('Distance')} | GeoScore |", "| --- | --- | ---: | ---: |"]
+    lines = [f"| {tr('Place')} | {tr('Distance')} | GeoScore |", "| --- | ---: | ---: |"]
     lines += [row(tr("You"), played.visitor), row(tr("The model"), played.model)]
     st.markdown("\n".join(lines))
     if played.visitor.distance_km < played.model.distance_km:
@@ -99,9 +99,8 @@ def row(name: str, score: Score) -> str:
     """A line of the table."""
     place = nearest_places([score.point[0]], [score.point[1]])[0]
     points = figures(f"{score.points:,.0f}")
-    return (
-        f"| {name} | {literal(capitalised(place_text(place)))} | {distance(score.distance_km)} | {points} |"
-    )
+    where = literal(capitalised(place_text(place)))
+    return f"| **{name}**: {where} | {distance(score.distance_km)} | {points} |"
 
 
 def show_photo(challenge: Challenge, over: bool) -> None:
@@ -130,8 +129,8 @@ def play(challenge: Challenge) -> None:
         if challenge.key not in game.rounds:
             with place.container():
                 st.caption(f":material/ads_click: {tr('Click where you think it was taken, or type it.')}")
-                show_guess_globe(game, flat, take_cell)
                 made = show_fields()
+                show_guess_globe(game, flat, take_cell)
             if not made:
                 return
             answer = answer_of(challenge)
