@@ -84,7 +84,7 @@ class PredictionTable:
             point: Latitude and longitude in degrees.
         """
         name = f"always {point[0]:g}, {point[1]:g}"
-        return summarise(name, great_circle_km(*self.truth.T, *point))
+        return summarise(name, great_circle_km(self.truth[:, 0], self.truth[:, 1], point[0], point[1]))
 
 
 def read_predictions(source: str | os.PathLike[str] | bytes, name: str | None = None) -> PredictionTable:
