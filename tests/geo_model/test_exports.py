@@ -178,6 +178,33 @@ def test_kml(results):
     assert "broken" not in text(kml_text(results))
 
 
+def test_programs_of_others_read_the_tables_the_shapes_and_the_placemarks(results):
+    import pandas as pd
+    from fastkml import KML as KmlReader
+    from fastkml.features import Placemark
+    from fastkml.utils import find_all
+    from shapely.geometry import Point, shape
+
+    expected = (results[0].longitude, results[0].latitude)
+
+    table = pd.read_csv(io.StringIO(text(csv_text(results, top_k=2))))
+    assert table["photo"].tolist()[:2] == [results[0].name, "broken.jpg"]
+    assert (table["longitude"][0], table["latitude"][0]) == pytest.approx(expected, abs=1e-6)
+    assert table["error"].isna().tolist() == [True, False, True]
+
+    features = json.loads(text(geojson_text(results, draw_region=True)))["features"]
+    point, region, *_ = [shape(feature["geometry"]) for feature in features if feature["geometry"]]
+    assert (point.x, point.y) == pytest.approx(expected, abs=1e-6)
+    best = results[0].top(1)[0]
+    assert all(cell.is_valid for cell in region.geoms)  # the whole is not: neighbours share an edge
+    assert any(cell.buffer(1e-6).contains(Point(best.longitude, best.latitude)) for cell in region.geoms)
+
+    document = KmlReader.from_string(text(kml_text(results)).partition("?>")[2])
+    placemarks = list(find_all(document, of_type=Placemark))
+    assert [place.name[:5] for place in placemarks] == [results[0].name[:5], "=cmd|"]
+    assert (placemarks[0].geometry.x, placemarks[0].geometry.y) == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize("file_format", ["json", "csv", "geojson", "kml"])
 def test_no_photo_at_all_is_a_valid_document(file_format):
     whole = text(exporter(file_format)([], 5))
