@@ -252,6 +252,16 @@ def locate_page(browser: Browser, app_address: str) -> Iterator[LocatePage]:
 
 
 @pytest.fixture
+def german_locate_page(browser: Browser, app_address: str) -> Iterator[LocatePage]:
+    """The page Locate in a browser that prefers German."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 1000}, color_scheme="light", locale="de-DE"
+    )
+    yield LocatePage(context, app_address)
+    context.close()
+
+
+@pytest.fixture
 def evaluation_page(browser: Browser, app_address: str) -> Iterator[EvaluationPage]:
     """The page Evaluation on a desktop in the light theme."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, color_scheme="light")

@@ -122,3 +122,18 @@ def test_names_of_files_stay_text_where_they_are_shown(locate_page, sample_photo
     assert markup in page.get_by_test_id("stAlert").inner_text()
     assert page.title() == "Geolocation-Images"
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_the_page_in_german_from_photos_to_the_picture_of_what_mattered(german_locate_page, sample_photos):
+    page = german_locate_page.page
+    page.locator("input[type=file]").set_input_files(sample_photos)
+    page.get_by_text("3 Fotos verortet.").wait_for()
+    page.get_by_text("Wahrscheinlichste Zellen").wait_for()
+    page.get_by_text("Worauf das Modell geachtet hat").click()
+    page.get_by_text("Orange hat die Bewertung des gewählten Ortes erhöht").wait_for()
+    page.get_by_text("Alle Fotos weglegen").click()
+    page.get_by_text("Beginnen Sie mit einem Foto").wait_for()
+    page.get_by_role("button", name="Rückgängig").click()
+    page.get_by_text("3 Fotos verortet.").wait_for()
+    assert hosts(german_locate_page) == {"localhost"}
+    assert not german_locate_page.complaints
