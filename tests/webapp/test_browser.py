@@ -91,9 +91,10 @@ def test_several_photos_are_chosen_by_their_rows_and_downloaded(locate_page, sam
     page = locate_page.page
     shown = page.get_by_test_id("stText")
     assert shown.inner_text() == sample_photos[0].name
-    table = page.get_by_test_id("stDataFrame").bounding_box()
-    header, row = 38, 48
-    page.mouse.click(table["x"] + table["width"] / 2, table["y"] + header + 2.5 * row)
+    table = page.get_by_test_id("stDataFrame")
+    table.scroll_into_view_if_needed()
+    box, header, row = table.bounding_box(), 38, 48
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + header + 2.5 * row)
     locate_page.until(
         lambda: shown.inner_text() == sample_photos[2].name, "the row does not choose the photo"
     )
