@@ -142,7 +142,7 @@ def _show_top(located: Located) -> None:
     if all(candidate.class_index != located.prediction.class_index for candidate in candidates):
         st.caption(
             tr(
-                "The answer is not among them: the model answers with the place that has the most probability "
-                "in the wide area around it, which can lie far from the most probable single cells."
+                "The answer is not among them: the model answers with the place that has the most "
+                "probability in the wide area around it, which can lie far from the most probable single cells."
             )
         )
