@@ -143,6 +143,7 @@ def _show_top(located: Located) -> None:
         st.caption(
             tr(
                 "The answer is not among them: the model answers with the place that has the most "
-                "probability in the wide area around it, which can lie far from the most probable single cells."
+                "probability in the wide area around it, which can lie far from the most probable "
+                "single cells."
             )
         )
