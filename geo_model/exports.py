@@ -78,7 +78,7 @@ def flat_columns(top_k: int = 5) -> list[str]:
 
 def flat_values(prediction: Prediction, top_k: int = 5) -> list[Any]:
     """A prediction in the order of `flat_columns`; shorter where the model has fewer than k cells."""
-    record = _record(prediction, top_k)
+    record = _answer_record(prediction, top_k)
     cells = [record[key] for key in ("photo", "latitude", "longitude", "probability", "token")]
     cells += [record["place"]["text"], record["place"]["country_code"]]
     cells += [region["area_km2"] for region in record["regions"]]
@@ -128,7 +128,7 @@ def kml_text(results: Iterable[Result], top_k: int = 5, draw_region: bool = Fals
     for result in results:
         if isinstance(result, PhotoFailure):
             continue
-        record = _record(result, top_k)
+        record = _answer_record(result, top_k)
         name = escape(record["photo"])
         lines = [f"{record['place']['text']}, probability {record['probability']:.1%}"]
         lines += [
@@ -190,7 +190,16 @@ def _error_record(failure: PhotoFailure) -> dict[str, Any]:
 
 
 def _record(prediction: Prediction, top_k: int) -> dict[str, Any]:
-    """A prediction in plain JSON values."""
+    """A prediction in plain JSON values, with what each head alone says."""
+    levels = {
+        level.value: [_candidate(candidate) for candidate in prediction.top(top_k, level)]
+        for level in prediction.levels
+    }
+    return {**_answer_record(prediction, top_k), "levels": levels}
+
+
+def _answer_record(prediction: Prediction, top_k: int) -> dict[str, Any]:
+    """The same without the heads, whose cells and places take most of the time."""
     place = prediction.place
     regions = [prediction.region(share) for share in REGION_SHARES]
     return {
@@ -212,10 +221,6 @@ def _record(prediction: Prediction, top_k: int) -> dict[str, Any]:
             for region in regions
         ],
         "top": [_candidate(candidate) for candidate in prediction.top(top_k)],
-        "levels": {
-            level.value: [_candidate(candidate) for candidate in prediction.top(top_k, level)]
-            for level in prediction.levels
-        },
     }
 
 

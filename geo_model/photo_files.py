@@ -98,6 +98,8 @@ _TEXT_DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "
 
 def _printable(text: str) -> str:
     """Text without control characters, turns of text direction and lone surrogates."""
+    if text.isascii() and text.isprintable():  # as most names are; the loop is slow
+        return text
     return "".join(
         "\ufffd"
         if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
