@@ -83,6 +83,8 @@ class GeoClipModel(Model):
         dtype: What CLIP computes in; the comparison with the gallery is float32.
     """
 
+    made_of_logits = False
+
     def __init__(
         self,
         network: GeoClipNetwork,

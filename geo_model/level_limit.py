@@ -70,6 +70,8 @@ class LimitedModel(Model):
         finest: The limit, coarse or middle.
     """
 
+    made_of_logits = False
+
     def __init__(self, model: Model, finest: Level) -> None:
         column = LEVELS.index(finest)
         self._model = model

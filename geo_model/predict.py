@@ -44,6 +44,7 @@ class _Given:
 
     names: list[tuple[str, PhotoFailure | None]]
     decoded: Decoded | None
+    logits: tuple[Tensor, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ class Prediction:
         hierarchy: The partitionings that the classes belong to.
         answer: Latitude and longitude in degrees, from a model that answers more finely than a cell; None
             answers the mean coordinate of the cell's photos.
+        logits: Of each crop, coarse first, float32 (V, cells), where `Model.stream` was asked to keep them and
+            the model's probabilities are made of them.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Prediction:
     product: NDArray[np.float32]
     hierarchy: Hierarchy
     answer: tuple[float, float] | None = None
+    logits: tuple[NDArray[np.float32], ...] | None = None
 
     @property
     def latitude(self) -> float:
@@ -206,6 +210,9 @@ class Model:
             CPU its heads are float32 in any precision: logits in bfloat16 would tie.
     """
 
+    made_of_logits = True
+    """Whether its probabilities are what its decoder makes of the crops' logits, and nothing else."""
+
     def __init__(
         self,
         path: Path,
@@ -259,8 +266,16 @@ class Model:
         *,
         batch_size: int | Literal["auto"] = "auto",
         crops: CropReduction | None = None,
+        keep_logits: bool = False,
     ) -> Iterator[Prediction | PhotoFailure]:
-        """Locate any number of photos in constant memory, in their order; takes what `predict` takes.
+        """Locate any number of photos in constant memory, in their order.
+
+        Args:
+            photos: As for `predict`.
+            batch_size: As for `predict`.
+            crops: As for `predict`.
+            keep_logits: Whether predictions carry the crops' logits, for `retempering`: with five crops three
+                times the size of a prediction. A model that is not `made_of_logits` keeps none.
 
         Yields:
             A prediction, or a failure that names the photo and says why it could not be read.
@@ -280,7 +295,7 @@ class Model:
                     pending.append(readers.submit(self._read, photo, number))
                 if pending:
                     batch = [pending.popleft().result() for _ in range(min(size, len(pending)))]
-                    given.append(self._give(batch, crops))
+                    given.append(self._give(batch, crops, keep_logits))
                 elif not given:
                     return
                 if not pending or len(given) > self.choices.batches_ahead:
@@ -341,13 +356,20 @@ class Model:
         except PhotoError as error:
             return name, PhotoFailure(name, str(error))
 
-    def _give(self, batch: list[tuple[str, Tensor | PhotoFailure]], crops: CropReduction | None) -> _Given:
+    def _give(
+        self, batch: list[tuple[str, Tensor | PhotoFailure]], crops: CropReduction | None, keep_logits: bool
+    ) -> _Given:
         """Have the device locate a batch; on a GPU without waiting for it."""
-        readable = [content.movedim(1, -1) for _, content in batch if isinstance(content, Tensor)]
-        # Stacked as they lie in memory, colours innermost: no pixel is moved twice.
-        decoded = self.decode(torch.stack(readable).movedim(-1, 2), crops) if readable else None
         failures = [(name, None if isinstance(content, Tensor) else content) for name, content in batch]
-        return _Given(failures, decoded)
+        readable = [content.movedim(1, -1) for _, content in batch if isinstance(content, Tensor)]
+        if not readable:
+            return _Given(failures, None)
+        # Stacked as they lie in memory, colours innermost: no pixel is moved twice.
+        stacked = torch.stack(readable).movedim(-1, 2)
+        if not (keep_logits and self.made_of_logits):
+            return _Given(failures, self.decode(stacked, crops))
+        logits = self.logits(stacked)
+        return _Given(failures, self.decoder.decode(logits, crops or self.spec.crops), logits)
 
     def _take(self, given: _Given) -> Iterator[Prediction | PhotoFailure]:
         """The predictions and failures of a batch, in order."""
@@ -356,6 +378,7 @@ class Model:
             levels = [probabilities.cpu().numpy() for probabilities in decoded.levels]
             product, classes = decoded.product.cpu().numpy(), decoded.classes.tolist()
             answers = None if decoded.points is None else decoded.points.tolist()
+        logits = None if given.logits is None else [level.cpu().numpy() for level in given.logits]
         row = 0
         for name, failure in given.names:
             if failure is not None:
@@ -368,6 +391,7 @@ class Model:
                 product=product[row].copy(),
                 hierarchy=self.hierarchy,
                 answer=None if answers is None else tuple(answers[row]),
+                logits=None if logits is None else tuple(level[row].copy() for level in logits),
             )
             row += 1
 

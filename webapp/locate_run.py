@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 from geo_model.predict import Model, PhotoFailure
 from webapp.background import BackgroundWork
@@ -66,7 +67,9 @@ class LocateRun(BackgroundWork):
                 yield photo.name, photo.read()
 
         on_cpu = self.model.device.type == "cpu"  # where small batches cost nothing and show progress
-        for result in self.model.stream(photos(), batch_size=1 if on_cpu else "auto"):
+        batch_size: int | Literal["auto"] = 1 if on_cpu else "auto"
+        # The page Cells makes exact probabilities under other temperatures from the logits.
+        for result in self.model.stream(photos(), batch_size=batch_size, keep_logits=True):
             photo = begun.popleft()
             self.results[photo.key] = to_show(photo, result)
             yield

@@ -7,6 +7,7 @@ import torch
 from geo_model.cells import LEVELS, Level
 from geo_model.decoding import Decoder, Temperature
 from geo_model.images import read_image
+from geo_model.level_limit import limited
 from geo_model.predict import Prediction, load
 from geo_model.retempering import multiplies_levels, retempered, sharpened
 
@@ -65,6 +66,30 @@ def test_the_temperatures_of_the_heads_are_approximate_with_five_crops(model, lo
     found = retempered(given, made_with, wanted)
     for level in LEVELS:
         assert 1e-5 < distance(found, exact, level) < distance(given, exact, level)
+
+
+@pytest.mark.parametrize("crops", ["mean", "max"])
+def test_with_the_logits_of_five_crops_every_temperature_is_exact(model, sample_photos, crops):
+    (given,) = model.stream([sample_photos[0]], crops=crops, keep_logits=True)
+    assert [level.shape for level in given.logits] == [(5, size) for size in model.hierarchy.sizes]
+    logits = [torch.from_numpy(level)[None] for level in given.logits]
+    for wanted in (Temperature(0.4, 2.5, 0.8, 3.0), Temperature(3, 3, 3, 0.3)):
+        exact = Decoder(model.hierarchy, wanted).decode(logits, crops)
+        found = retempered(given, model.spec.temperature, wanted, crops)
+        for column, level in enumerate(LEVELS):
+            assert np.array_equal(found.levels[level], exact.levels[column][0].numpy())
+            assert distance(found, given, level) > 0.01
+        assert np.array_equal(found.product, exact.product[0].numpy())
+
+
+def test_logits_are_kept_only_where_they_are_asked_for(model, sample_photos):
+    (without,) = model.stream([sample_photos[0]])
+    (kept,) = model.stream([sample_photos[0]], keep_logits=True)
+    (limited_to_middle,) = limited(model, Level.MIDDLE).stream([sample_photos[0]], keep_logits=True)
+    assert without.logits is None
+    assert limited_to_middle.logits is None
+    assert np.array_equal(kept.product, without.product)
+    assert kept.class_index == without.class_index
 
 
 def test_the_same_temperature_changes_nothing_and_the_answer_stays(model, logits):
