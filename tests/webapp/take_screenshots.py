@@ -1,8 +1,9 @@
-"""Take pictures of the page Locate, to look at them: python tests/webapp/take_screenshots.py FOLDER.
+"""Take pictures of every page, to look at them: python tests/webapp/take_screenshots.py FOLDER.
 
-Writes every state of the page as PNG into FOLDER: desktop, phone and dark theme; without photos, with one,
-with several, with photos that cannot be read. With `--readme` it writes only assets/screenshot.png. The model
-is the bundled one; the environment variable GEO_MODEL names another.
+Writes each state of each page (a scene) in each look (desktop and phone, light and dark, English and German)
+as PNG into FOLDER: what fits the window, and the page's whole length. `--scenes` and `--looks` take only
+some. With `--readme` it writes only assets/screenshot.png. The model is the bundled one; the environment variable
+GEO_MODEL names another.
 """
 
 from __future__ import annotations
@@ -12,102 +13,207 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from conftest import CHROMIUM, PHONE, ROOT, LocatePage, chromium, serve_app
+from conftest import CHROMIUM, PHONE, ROOT, AppPage, chromium, serve_app
 from playwright.sync_api import Browser
+from playwright.sync_api import Error as BrowserError
 
 sys.path.insert(0, str(ROOT))  # the packages, wherever this is started from
 
 from webapp.globe_view import globe_is_drawn
+from webapp.language import german_texts
 
-DESKTOP_SIZE, PHONE_SIZE = (1440, 900), (390, 844)
 SAMPLES = ROOT / "assets" / "samples"
 UGLY_NAMES = (
     "a_very_long_file_name_" * 8 + "final (2).jpg",
     "<img src=x onerror=alert(1)> **bold** :red[x] $x$ `code` ](http:).jpg",
 )
+LONGEST_PX = 8000
+"""A longer page is cut: Chromium takes no picture of any length."""
 
 
-def add_sample(at: LocatePage) -> None:
-    """Try the sample of the Summer Palace."""
-    at.page.get_by_test_id("stButton").get_by_text("Summer Palace").click()
-    at.page.get_by_text("Most probable cells").wait_for()
-    at.wait_for_globe()
+@dataclass(frozen=True)
+class Look:
+    """How a visitor sees the app."""
+
+    width_px: int
+    height_px: int
+    scheme: str
+    locale: str
+
+    @property
+    def phone(self) -> bool:
+        """Whether it is a phone."""
+        return self.width_px < 600
 
 
-def add_many(at: LocatePage) -> None:
-    """Upload three good photos, two of them under ugly names, and three that cannot be read."""
-    photos = [photo.read_bytes() for photo in sorted(SAMPLES.glob("*.jpg"))]
-    good = dict(zip((*UGLY_NAMES, "mountains.jpg"), photos, strict=True))
-    half = photos[0][: len(photos[0]) // 2]
-    bad = {"notes.jpg": b"these are only words", "empty.jpg": b"", "half.jpg": half}
-    files = {**good, **bad}.items()
-    at.upload([{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files])
-
-
-def choose_coarse_map(at: LocatePage) -> None:
-    """The coarse cells of a sample on the flat map."""
-    add_sample(at)
-    at.choose("Coarse")
-    if globe_is_drawn():  # else it is the flat map already
-        at.choose("Flat map")
-
-
-def choose_coarse_cell(at: LocatePage) -> None:
-    """The coarse cells of a sample, one of them clicked."""
-    add_sample(at)
-    at.choose("Coarse")
-    at.click_a_cell()
-
-
-SHOTS: dict[str, tuple[Callable[[LocatePage], None] | None, str, bool]] = {
-    "desktop-empty": (None, "light", False),
-    "desktop": (add_sample, "light", False),
-    "desktop-coarse-cell": (choose_coarse_cell, "light", False),
-    "desktop-map": (choose_coarse_map, "light", False),
-    "desktop-many": (add_many, "light", False),
-    "dark-empty": (None, "dark", False),
-    "dark": (add_sample, "dark", False),
-    "dark-map": (choose_coarse_map, "dark", False),
-    "dark-many": (add_many, "dark", False),
-    "phone-empty": (None, "light", True),
-    "phone": (add_sample, "light", True),
-    "phone-many": (add_many, "dark", True),
+LOOKS = {
+    "desktop": Look(1440, 900, "light", "en-GB"),
+    "desktop-dark": Look(1440, 900, "dark", "en-GB"),
+    "desktop-german": Look(1440, 900, "dark", "de-DE"),
+    "phone": Look(390, 844, "light", "en-GB"),
+    "phone-german": Look(390, 844, "dark", "de-DE"),
 }
 
 
-def take(browser: Browser, address: str, name: str, target: Path, whole_page: bool = True) -> None:
-    """Bring the page into a state and photograph it, its whole length too."""
-    steps, scheme, phone = SHOTS[name]
-    width, height = PHONE_SIZE if phone else DESKTOP_SIZE
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme=scheme,
-        user_agent=PHONE if phone else None,
-        is_mobile=phone,
-        has_touch=phone,
-        device_scale_factor=2 if phone else 1,
+class AnyPage(AppPage):
+    """A page of the app, in the language of its look."""
+
+    def __init__(self, context, address: str, german: bool) -> None:
+        self._texts = german_texts() if german else {}
+        super().__init__(context, address)
+
+    def says(self, english: str) -> str:
+        """The text as this page writes it."""
+        return self._texts.get(english, english)
+
+    def wait_for_globe(self) -> None:
+        """Wait until Streamlit rests, and the globe too if there is one."""
+        self.page.locator("[data-test-script-state='notRunning']").wait_for(state="attached")
+        self.page.locator("h1").first.wait_for()
+        self.page.wait_for_timeout(1500)
+        if self.chart.count():
+            super().wait_for_globe()
+
+    def press(self, english: str) -> None:
+        """Click on the button or choice of this text, and wait."""
+        self.page.get_by_text(self.says(english), exact=True).first.click()
+        self.wait_for_globe()
+
+    def go_to(self, english: str, phone: bool) -> None:
+        """Visit another page as a visitor does, who keeps what was located."""
+        if phone:
+            self.page.get_by_test_id("stExpandSidebarButton").click()
+        self.page.get_by_role("link", name=self.says(english)).first.click()
+        self.page.locator("h1", has_text=self.says(english)).first.wait_for()
+        if phone and (close := self.page.get_by_test_id("stSidebarCollapseButton")).count():
+            close.locator("button").first.click()
+        self.wait_for_globe()
+
+
+Steps = Callable[[AnyPage, Look], None]
+
+
+def stay(_: AnyPage, __: Look) -> None:
+    """The page as it opens."""
+
+
+def add_sample(at: AnyPage, _: Look) -> None:
+    """Try the sample of the Summer Palace."""
+    at.page.get_by_test_id("stButton").get_by_text(at.says("Summer Palace")).click()
+    at.page.get_by_text(at.says("Most probable cells")).first.wait_for()
+    at.wait_for_globe()
+
+
+def add_many(at: AnyPage, _: Look) -> None:
+    """Upload three good photos, two of them under ugly names, and three that cannot be read."""
+    photos = [photo.read_bytes() for photo in sorted(SAMPLES.glob("*.jpg"))]
+    good = dict(zip((*UGLY_NAMES, "mountains.jpg"), photos, strict=True))
+    bad = {"notes.jpg": b"only words", "empty.jpg": b"", "half.jpg": photos[0][: len(photos[0]) // 2]}
+    at.page.locator("input[type=file]").set_input_files(
+        [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in (good | bad).items()]
     )
-    at = LocatePage(context, address)
-    if steps:
-        steps(at)
-    at.page.screenshot(path=target)
-    if whole_page:
-        # Streamlit scrolls inside the page, so the window grows to the content's height.
-        content = at.page.get_by_test_id("stMainBlockContainer").bounding_box()
-        assert content is not None
-        at.page.set_viewport_size({"width": width, "height": int(content["height"]) + 80})
+    at.page.get_by_text(at.says("Most probable cells")).first.wait_for()
+    at.page.wait_for_timeout(3000)
+    at.wait_for_globe()
+
+
+def choose_coarse_map(at: AnyPage, look: Look) -> None:
+    """The coarse cells of a sample on the flat map."""
+    add_sample(at, look)
+    at.press("Coarse")
+    if globe_is_drawn():  # else it is the flat map already
+        at.press("Flat map")
+
+
+def cells_of_a_sample(at: AnyPage, look: Look) -> None:
+    """The page Cells with a located photo."""
+    add_sample(at, look)
+    at.go_to("Cells", look.phone)
+
+
+def open_a_case(at: AnyPage, _: Look) -> None:
+    """The card of the worst case of the bundled table."""
+    table = at.page.get_by_test_id("stDataFrame").last
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    assert box is not None
+    at.page.mouse.click(box["x"] + 200, box["y"] + 55)
+    at.page.get_by_text(at.says("Predicted: {place}").split(":")[0] + ":").first.wait_for()
+    at.wait_for_globe()
+
+
+def begin_the_game(at: AnyPage, _: Look) -> None:
+    """The first photo of the game."""
+    at.press("Play with the sample photos")
+
+
+def end_a_round(at: AnyPage, look: Look) -> None:
+    """A guess by numbers and its result."""
+    begin_the_game(at, look)
+    for label, degrees in (("Latitude, degrees", "48.1"), ("Longitude, degrees", "11.6")):
+        field = at.page.get_by_label(at.says(label))
+        field.fill(degrees)
+        field.press("Enter")
         at.wait_for_globe()
-        at.page.screenshot(path=target.with_name(f"{target.stem}-whole.png"))
-    context.close()
+    at.press("That is my guess")
+    at.page.get_by_text(at.says("Next photo")).wait_for()
+    at.wait_for_globe()
 
 
-def main() -> None:
-    """Read the command line and take the pictures."""
-    parser = argparse.ArgumentParser(description="Take pictures of the page Locate.")
+SCENES: dict[str, tuple[str, Steps]] = {
+    "locate-empty": ("", stay),
+    "locate": ("", add_sample),
+    "locate-map": ("", choose_coarse_map),
+    "locate-many": ("", add_many),
+    "cells": ("cells", stay),
+    "cells-photo": ("", cells_of_a_sample),
+    "evaluation": ("evaluation", stay),
+    "evaluation-case": ("evaluation", open_a_case),
+    "against-empty": ("against", stay),
+    "against": ("against", begin_the_game),
+    "against-result": ("against", end_a_round),
+    "about": ("about", stay),
+}
+
+
+def take(browser: Browser, address: str, scene: str, look: Look, target: Path, whole: bool = True) -> None:
+    """Bring a page into a state and photograph it, its whole length too."""
+    path, steps = SCENES[scene]
+    context = browser.new_context(
+        viewport={"width": look.width_px, "height": look.height_px},
+        color_scheme=look.scheme,  # type: ignore[arg-type]
+        locale=look.locale,
+        user_agent=PHONE if look.phone else None,
+        is_mobile=look.phone,
+        has_touch=look.phone,
+        device_scale_factor=2 if look.phone else 1,
+    )
+    try:
+        at = AnyPage(context, f"{address}/{path}", look.locale.startswith("de"))
+        at.page.set_default_timeout(300_000)
+        steps(at, look)
+        at.page.screenshot(path=target)
+        if whole:
+            # Streamlit scrolls inside the page, so the window grows to the content's height.
+            content = at.page.get_by_test_id("stMainBlockContainer").bounding_box()
+            assert content is not None
+            height_px = min(int(content["height"]) + 80, LONGEST_PX)
+            at.page.set_viewport_size({"width": look.width_px, "height": height_px})
+            at.wait_for_globe()
+            at.page.screenshot(path=target.with_name(f"{target.stem}-whole.png"))
+    finally:
+        context.close()
+
+
+def main() -> int:
+    """Read the command line and take the pictures; 1 if a scene could not be played."""
+    parser = argparse.ArgumentParser(description="Take pictures of every page.")
     parser.add_argument("folder", type=Path, nargs="?", help="where the PNG files go")
-    parser.add_argument("--only", nargs="*", choices=SHOTS, default=list(SHOTS), help="take only these")
+    parser.add_argument("--scenes", nargs="*", choices=SCENES, default=list(SCENES), help="only these scenes")
+    parser.add_argument("--looks", nargs="*", choices=LOOKS, default=list(LOOKS), help="only these looks")
     parser.add_argument("--readme", action="store_true", help="write only assets/screenshot.png")
     arguments = parser.parse_args()
     if CHROMIUM is None:
@@ -117,19 +223,29 @@ def main() -> None:
     if arguments.readme and not globe_is_drawn():
         raise SystemExit("The README shows the globe, which needs Streamlit 1.67 and Python 3.11, or newer.")
     model = os.environ.get("GEO_MODEL")
+    failed = 0
     with (
         tempfile.TemporaryDirectory() as scratch,
         serve_app(Path(model) if model else None, Path(scratch), Path(scratch) / "log.txt") as address,
         chromium() as browser,
     ):
         if arguments.readme:
-            take(browser, address, "desktop", ROOT / "assets" / "screenshot.png", whole_page=False)
-            return
+            take(
+                browser, address, "locate", LOOKS["desktop"], ROOT / "assets" / "screenshot.png", whole=False
+            )
+            return 0
         arguments.folder.mkdir(parents=True, exist_ok=True)
-        for name in arguments.only:
-            take(browser, address, name, arguments.folder / f"{name}.png")
-            print(arguments.folder / f"{name}.png")
+        for scene in arguments.scenes:
+            for look in arguments.looks:
+                target = arguments.folder / f"{scene}-{look}.png"
+                try:
+                    take(browser, address, scene, LOOKS[look], target)
+                    print(target, flush=True)
+                except (BrowserError, AssertionError) as error:  # the other pictures are worth having
+                    failed += 1
+                    print(f"{target}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
