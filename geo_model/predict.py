@@ -109,8 +109,8 @@ class Prediction:
         hierarchy: The partitionings that the classes belong to.
         answer: Latitude and longitude in degrees, from a model that answers more finely than a cell; None
             answers the mean coordinate of the cell's photos.
-        logits: Of each crop, coarse first, float32 (V, cells), where `Model.stream` was asked to keep them and
-            the model's probabilities are made of them.
+        logits: Of each crop, coarse first, float32 (V, cells), where `Model.stream` was asked to keep them
+            and the model's probabilities are made of them.
     """
 
     name: str
