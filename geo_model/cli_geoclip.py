@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
@@ -20,6 +22,7 @@ def download_command(
 
     GeoCLIP needs CLIP's weights, about 1.7 GB from huggingface.co. They are asked for once, here or when the
     model is first used, and kept in Hugging Face's cache. Then its gallery is encoded, which takes a while.
+    Stopped, or cut off, it goes on where it was when it is run again.
     """
     from geo_model.cli import plain_endings
 
@@ -63,22 +66,36 @@ def make_ready(model: str | None, *, agreed: bool = False, device: str = "cpu") 
             agreed=agreed or geoclip_parts.download_allowed(),
             how=geoclip_parts.how_to_agree(),
         )
-        geoclip_parts.fetch_clip()
+        from geo_model import geoclip_download
+
+        with _bar("Fetching CLIP's weights, MB", 1_000_000) as show:
+            geoclip_download.fetch_clip(show)
     from geo_model.geoclip_gallery import cache_file
 
     if cache_file(package).is_file():
         return
-    from geo_model.progress import Work
-
-    with Work("Encoding GeoCLIP's gallery, once", 100) as work:
+    with _bar("Encoding GeoCLIP's gallery, once, thousand places", 1_000) as show:
         from geo_model.geoclip_gallery import load_gallery
 
+        load_gallery(package, device, show)
+
+
+@contextlib.contextmanager
+def _bar(title: str, unit: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar that is told how much is done and how much there is, and counts in steps of `unit`."""
+    from geo_model.progress import Work
+
+    with contextlib.ExitStack() as stack:
+        work: Work | None = None
         shown = 0
 
         def show(done: int, total: int) -> None:
-            nonlocal shown
-            while shown < 100 * done // total:
+            nonlocal work, shown
+            if work is None:  # only now is the total known; what an earlier attempt did is no speed
+                shown = done // unit
+                work = stack.enter_context(Work(title, max(1, total // unit), done=shown))
+            while shown < done // unit:
                 work.advance()
                 shown += 1
 
-        load_gallery(package, device, show)
+        yield show

@@ -184,25 +184,6 @@ def local_clip() -> Path | None:
     return paths[0].parent if len(paths) == len(CLIP_FILES) else None
 
 
-def fetch_clip() -> Path:
-    """Download CLIP's weights into Hugging Face's cache; what an earlier attempt fetched is kept.
-
-    Raises:
-        GeoModelError: They cannot be had.
-    """
-    from huggingface_hub import hf_hub_download
-
-    try:
-        paths = [Path(hf_hub_download(CLIP_REPOSITORY, name)) for name in CLIP_FILES]
-        return paths[0].parent
-    except Exception as error:  # the hub, its network library and the disk fail in many ways
-        reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise GeoModelError(
-            f"{NAME}: CLIP's weights could not be fetched from {clip_download().host} ({reason}); check the "
-            "connection and the free disk space and try again, what was fetched so far is kept"
-        ) from error
-
-
 def clip_folder(*, allow_download: bool = False) -> Path:
     """The folder with CLIP's weights, downloaded if they are not here and somebody agreed.
 
@@ -215,6 +196,8 @@ def clip_folder(*, allow_download: bool = False) -> Path:
         return found
     if not (allow_download or download_allowed()):
         raise DownloadNeededError(clip_download())
+    from geo_model.geoclip_download import fetch_clip
+
     return fetch_clip()
 
 

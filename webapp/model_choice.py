@@ -9,10 +9,11 @@ import streamlit as st
 
 from geo_model import geoclip_parts
 from geo_model.errors import GeoModelError
-from geo_model.geoclip_parts import NAME, DownloadNeededError
+from geo_model.geoclip_parts import NAME
 from geo_model.model_folder import MODEL_PATH_VARIABLE
 from geo_model.model_list import ModelEntry, model_entries
 from webapp.language import figures, tr
+from webapp.preparation import NotReadyError
 from webapp.serving import serves_this_machine_only
 from webapp.session import CHOSEN_MODEL, model_key, session, the_model
 from webapp.wording import literal
@@ -55,7 +56,7 @@ def take_model(wanted: str) -> None:
     st.session_state.pop(_REFUSED, None)
     try:
         the_model()
-    except DownloadNeededError:
+    except NotReadyError:
         pass  # the page asks
     except GeoModelError as error:
         st.session_state[CHOSEN_MODEL] = before

@@ -7,11 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from geo_model.geoclip_parts import Download
 from geo_model.model_folder import CARD
 from geo_model.predict import Model
 from webapp.language import figures, tr
-from webapp.session import agree_to_download
 from webapp.wording import distance, literal, percent
 
 _SHOWN_KM = (25, 200, 750, 2500)
@@ -28,24 +26,6 @@ def show_model(model: Model) -> None:
         st.markdown(accuracy_table(model.spec.accuracy))
     with st.expander(tr("Model card"), icon=":material/description:"):
         st.markdown((model.path / CARD).read_text(encoding="utf-8"))
-
-
-def ask_to_download(download: Download) -> None:
-    """What the model lacks, how large it is and where it lies, with a button that fetches it."""
-    size = figures(f"{download.megabytes / 1000:.1f} GB")
-    st.warning(
-        tr(
-            "The model lacks {what}. Nothing is fetched unless you click. The photos stay here either way.",
-            what=literal(download.what),
-        ),
-        icon=":material/cloud_download:",
-    )
-    st.button(
-        tr("Download {size} from {host}", size=size, host=download.host),
-        icon=":material/download:",
-        on_click=agree_to_download,
-        args=(download,),
-    )
 
 
 def accuracy_table(accuracy: Mapping[str, Any]) -> str:

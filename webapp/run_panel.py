@@ -15,9 +15,10 @@ from webapp import evaluation_wording as words
 from webapp.evaluation_run import EvaluationRun, PhotosToRun
 from webapp.evaluation_session import EvaluationSession
 from webapp.language import figures, tr
+from webapp.model_gate import model_or_panel
 from webapp.prediction_sets import PredictionSet
 from webapp.serving import serves_this_machine_only
-from webapp.session import session_watch, the_model
+from webapp.session import session_watch
 from webapp.wording import as_code, count, literal
 
 MAX_ARCHIVE_MB = 1024
@@ -33,10 +34,8 @@ def show_run(state: EvaluationSession, sets: Sequence[PredictionSet]) -> None:
     running = state.active_run is not None and state.active_run.state == "running"
     with st.expander(tr(words.RUN), icon=":material/play_circle:", expanded=bool(state.photos or state.runs)):
         st.markdown(tr(words.RUN_INTRODUCTION))
-        try:
-            model = the_model()
-        except GeoModelError as error:
-            st.error(literal(str(error)), icon=":material/error:")
+        model = model_or_panel()
+        if model is None:
             return
         if not running:
             _choose_photos(state)

@@ -12,7 +12,7 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from geo_model.cells import Level
-from geo_model.geoclip_parts import NAME, Download, names_geoclip
+from geo_model.geoclip_parts import NAME, names_geoclip
 from geo_model.level_limit import finest_level, limited
 from geo_model.model_folder import find_model
 from geo_model.predict import Model, PhotoFailure, load
@@ -20,6 +20,7 @@ from webapp.globe import CellBook
 from webapp.locate_run import LocateRun
 from webapp.locate_wording import REPEATED, TOO_MANY
 from webapp.photos import Located, Photo
+from webapp.preparation import GeoclipPreparation
 
 if TYPE_CHECKING:
     from geo_model.activation_maps import ActivationMap
@@ -38,31 +39,26 @@ CHOSEN_MODEL = "chosen-model"
 
 @st.cache_resource(show_spinner="Loading the model …", max_entries=2)
 def _load(folder: str, finest: Level) -> Model:
-    return limited(load(folder, allow_download=_agreed()), finest)
+    return limited(load(folder), finest)
 
 
 @st.cache_resource
-def _agreements() -> set[str]:
-    return set()
-
-
-def _agreed() -> bool:
-    return bool(_agreements())
-
-
-def agree_to_download(download: Download) -> None:
-    """Remember, until the app ends, that a visitor agreed to fetch what the model lacks."""
-    _agreements().add(download.url)
+def preparation() -> GeoclipPreparation:
+    """What gets GeoCLIP ready, one for all sessions."""
+    return GeoclipPreparation()
 
 
 def the_model() -> Model:
     """The model that this visitor chose, loaded once for all sessions, with its answers limited if need be.
 
     Raises:
-        DownloadNeededError: The model lacks a part, and nobody agreed yet to fetch it.
+        NotReadyError: The model lacks a part; `model_gate` shows which, and how it comes here.
         GeoModelError: There is no such model, or its folder is damaged.
     """
-    return _load(model_key(), finest_level())
+    key = model_key()
+    if key == NAME:
+        preparation().check()  # here nothing is ever downloaded in passing
+    return _load(key, finest_level())
 
 
 def model_key() -> str:

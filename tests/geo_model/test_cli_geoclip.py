@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from geo_model import geoclip_parts
+from geo_model import geoclip_download, geoclip_parts
 from geo_model.cli import app
 from geo_model.cli_geoclip import make_ready
 from geo_model.errors import GeoModelError
@@ -145,7 +145,7 @@ def test_on_a_terminal_it_is_asked(nothing_here, monkeypatch, capsys, tmp_path, 
 
     calls: list[int] = []
     monkeypatch.setattr("sys.stdin", Terminal(answer))
-    monkeypatch.setattr(geoclip_parts, "fetch_clip", lambda: calls.append(1))
+    monkeypatch.setattr(geoclip_download, "fetch_clip", lambda _: calls.append(1))
     monkeypatch.setenv("GEO_MODEL_CACHE", str(tmp_path))
     cache_file(geoclip_parts.the_package()).touch()  # so that nothing is encoded here
     if fetched:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from geo_model.errors import GeoModelError
-from geo_model.geoclip_parts import DownloadNeededError
 from geo_model.predict import Model
 from webapp.language import figures, tr
 from webapp.level_notice import level_notice
 from webapp.model_choice import show_model_choice
-from webapp.model_notes import ask_to_download, show_model
+from webapp.model_gate import model_or_panel
+from webapp.model_notes import show_model
 from webapp.responsible_use import show_responsible_use
 from webapp.serving import serves_this_machine_only
-from webapp.session import the_model
 from webapp.wording import literal
 
 
@@ -50,11 +49,10 @@ with left:
         )
     try:
         show_model_choice()
-        model = the_model()
-    except DownloadNeededError as needed:
-        ask_to_download(needed.download)
     except GeoModelError as error:
         st.error(literal(str(error)), icon=":material/error:")
     else:
-        show_machine(model)
-        show_model(model)
+        model = model_or_panel()
+        if model is not None:
+            show_machine(model)
+            show_model(model)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from geo_model.errors import GeoModelError
-from geo_model.geoclip_parts import DownloadNeededError
 from geo_model.places import nearest_places
 from geo_model.predict import PhotoFailure
 from geo_model.truth import Coordinate
@@ -14,7 +13,8 @@ from webapp.guess_game import Challenge, Game, Round, Score
 from webapp.guess_globe import choose_view, show_guess_globe, show_result_globe
 from webapp.guess_photos import challenges, picture
 from webapp.language import figures, tr
-from webapp.model_notes import ask_to_download
+from webapp.model_gate import show_preparation
+from webapp.preparation import NotReadyError
 from webapp.session import the_model
 from webapp.wording import as_code, capitalised, count, distance, literal, place_text
 
@@ -172,7 +172,7 @@ try:
         show_empty()
     else:
         play(challenge)
-except DownloadNeededError as needed:
-    ask_to_download(needed.download)
+except NotReadyError as needed:
+    show_preparation(needed)
 except GeoModelError as error:
     st.error(literal(str(error)), icon=":material/error:")

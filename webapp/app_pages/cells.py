@@ -6,8 +6,6 @@ import numpy as np
 import streamlit as st
 
 from geo_model.cells import Hierarchy, Level
-from geo_model.errors import GeoModelError
-from geo_model.geoclip_parts import DownloadNeededError
 from geo_model.level_limit import finest_level
 from geo_model.predict import Model, Prediction
 from geo_model.region_outline import region_outline
@@ -22,10 +20,10 @@ from webapp.cells_state import COMBINED, CellsState, chosen_class, level_of
 from webapp.globe_view import chart_height, land, on_phone, palette
 from webapp.language import figures, tr
 from webapp.level_notice import level_notice
-from webapp.model_notes import ask_to_download
+from webapp.model_gate import model_or_panel
 from webapp.photos import Located
 from webapp.session import cell_book, session, the_model
-from webapp.wording import count, literal, percent
+from webapp.wording import count, percent
 
 
 def cells_state() -> CellsState:
@@ -175,13 +173,8 @@ st.markdown(
         "The address of this page holds level, cell and camera; photos never leave your own visit."
     )
 )
-try:
-    model = the_model()
-except DownloadNeededError as needed:
-    ask_to_download(needed.download)
-    st.stop()
-except GeoModelError as error:
-    st.error(literal(str(error)), icon=":material/error:")
+model = model_or_panel()
+if model is None:
     st.stop()
 results = {
     key: result

@@ -7,20 +7,19 @@ from functools import partial
 
 import streamlit as st
 
-from geo_model.errors import GeoModelError
 from geo_model.exports import Result
-from geo_model.geoclip_parts import DownloadNeededError
 from geo_model.photo_files import photo_name
 from webapp.downloads import show_downloads
 from webapp.gallery import show_gallery
 from webapp.language import tr
 from webapp.locate_wording import PRIVACY, RESPONSIBLE_USE, UPLOAD_HELP
-from webapp.model_notes import ask_to_download, show_model
+from webapp.model_gate import model_or_panel
+from webapp.model_notes import show_model
 from webapp.photos import Located, Photo, content_key
 from webapp.result_view import show_result
-from webapp.session import MOST_PHOTOS, Session, session, the_model
+from webapp.session import MOST_PHOTOS, Session, session
 from webapp.welcome import show_samples, show_welcome
-from webapp.wording import count, literal
+from webapp.wording import count
 
 
 def upload(state: Session) -> None:
@@ -87,13 +86,8 @@ with right:
     show_actions(state)
 show_notes(state)
 
-try:
-    model = the_model()
-except DownloadNeededError as needed:
-    ask_to_download(needed.download)
-    st.stop()
-except GeoModelError as error:
-    st.error(literal(str(error)), icon=":material/error:")
+model = model_or_panel()
+if model is None:
     st.stop()
 
 # Containers keep every part in its place while others come and go, so that nothing is shown twice meanwhile.
