@@ -55,19 +55,19 @@ class GeoNetwork(nn.Module):
         class_counts: Number of cells of the coarse, middle and fine partitioning.
         kinds: Kinds of photo that are told apart, see `KindGate`; 0 weighs all photos alike.
 
+    Attributes:
+        feature_count: How many features the heads see.
+
     Raises:
-        ModelFolderError: timm has no model of that name.
+        ModelFolderError: timm has no model of that name, or it cannot average over the photo.
     """
 
     def __init__(self, backbone: str, class_counts: Sequence[int], kinds: int = 0) -> None:
         super().__init__()
-        if not timm.is_model(backbone):
-            raise ModelFolderError(
-                f"backbone {backbone!r} is not a model of timm {timm.__version__}; "
-                "check its spelling against timm.list_models() or install a newer timm."
-            )
-        self.backbone = timm.create_model(backbone, pretrained=False, num_classes=0, global_pool="avg")
-        feature_count = cast("int", self.backbone.num_features)
+        self.backbone = _backbone(backbone)
+        # Some networks have a layer between the pooling and the heads, as MobileNet's; timm names its width.
+        width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
+        self.feature_count = feature_count = cast("int", width)
         self.heads = nn.ModuleDict(
             {
                 level.value: nn.Linear(feature_count, count)
@@ -94,3 +94,19 @@ class GeoNetwork(nn.Module):
         """Coarse, middle and fine logits, each (B, cells of that level), of normalised crops (B, 3, S, S)."""
         fine = cast("nn.Linear", self.heads[LEVELS[-1].value])
         return self.classify(self.features(crops).to(fine.weight.dtype))  # heads may be the finer ones
+
+
+def _backbone(name: str) -> nn.Module:
+    if not timm.is_model(name):
+        raise ModelFolderError(
+            f"backbone {name!r} is not a model of timm {timm.__version__}; "
+            "check its spelling against timm.list_models() or install a newer timm."
+        )
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=0, global_pool="avg")
+    except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise ModelFolderError(
+            f"backbone {name!r} cannot give the average of its features, which the heads need ({reason}); "
+            "choose one that can, as most of timm's do."
+        ) from error

@@ -70,7 +70,7 @@ class Geolocator(L.LightningModule):
             nn.init.zeros_(head.bias)
             if config.head.weights_at_zero:
                 nn.init.zeros_(head.weight)
-        feature_count = int(network.backbone.num_features)  # type: ignore[arg-type]
+        feature_count = network.feature_count
         self.register_buffer("feature_mean", torch.zeros(feature_count))
         self.register_buffer("feature_scale", torch.ones(feature_count))
         self._config, self._cut, self._rule = config, cut, rule

@@ -55,3 +55,49 @@ def test_crops_that_a_transformer_does_not_take_are_refused_at_load(folder_of):
     folder, _ = folder_of("vit_small_patch16_224", replace(IMAGENET, crop_px=192))
     with pytest.raises(ModelFolderError, match=r"crop_px is 192 .* takes only 224"):
         geo_model.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "features"),
+    [
+        ("mobilenetv3_small_050", 1024),  # these have a layer between the pooling and the heads
+        ("mobilenetv4_conv_small", 1280),
+        ("efficientvit_b0", 1280),
+        ("inception_next_atto", 960),
+        ("regnety_002", 368),
+        ("levit_128s", 384),
+        ("eva02_tiny_patch14_224", 192),
+        ("convnextv2_atto", 320),
+        ("gmlp_ti16_224", 128),
+        ("tiny_vit_5m_224", 320),
+    ],
+)
+def test_networks_of_many_kinds_give_logits(backbone, features):
+    network = GeoNetwork(backbone, (5, 6, 7)).eval()
+    assert network.feature_count == features
+    with torch.inference_mode():
+        assert [level.shape for level in network(torch.zeros(1, 3, 224, 224))] == [(1, 5), (1, 6), (1, 7)]
+
+
+def test_a_network_with_a_layer_after_the_pooling_is_loaded_too(folder_of, sample_photos):
+    folder, _ = folder_of("mobilenetv3_small_050")
+    (prediction,) = geo_model.load(folder, device="cpu").predict(sample_photos[0])
+    assert float(prediction.product.sum()) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "said"),
+    [
+        (
+            "deit_tiny_distilled_patch16_224",
+            "cannot give the average of its features, which the heads need (The",
+        ),
+        ("pit_ti_224", "(Only token pooling (or none) is supported); choose one that can"),
+        ("no_such_network", "is not a model of timm"),
+    ],
+)
+def test_networks_that_cannot_are_refused_in_one_sentence(backbone, said):
+    with pytest.raises(ModelFolderError) as raised:
+        GeoNetwork(backbone, (5, 6, 7))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
