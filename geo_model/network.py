@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import timm
 import torch
@@ -75,6 +75,28 @@ class GeoNetwork(nn.Module):
             }
         )
         self.kinds = KindGate(feature_count, class_counts, kinds) if kinds else None
+
+    def takes(self, crop_px: int) -> bool:
+        """Whether crops of this side in pixels go through; many transformers are made for one size only."""
+        own_px = self.own_px
+        if own_px is None or own_px == crop_px:
+            return True
+        was_training = self.backbone.training
+        parameter = next(self.backbone.parameters())
+        try:
+            with torch.inference_mode():
+                self.backbone.eval()(parameter.new_zeros(1, 3, crop_px, crop_px))
+        except (AssertionError, RuntimeError, ValueError):
+            return False
+        finally:
+            self.backbone.train(was_training)
+        return True
+
+    @property
+    def own_px(self) -> int | None:
+        """Side of the crops that the backbone is made for, if timm says that it takes no others."""
+        settings = cast("dict[str, Any]", self.backbone.pretrained_cfg)
+        return int(settings["input_size"][-1]) if settings.get("fixed_input_size") else None
 
     def features(self, crops: Tensor) -> Tensor:
         """Pooled features (B, D) of normalised crops (B, 3, S, S)."""

@@ -472,11 +472,10 @@ def _fast(network: nn.Module, crop_px: int, device: torch.device, dtype: torch.d
 def _check_crop_size(network: GeoNetwork, folder: ModelFolder) -> None:
     """Refuse crops that a network with a fixed input size, as most transformers are, would stop at later."""
     side_px = folder.spec.crop_rule.crop_px
-    settings = cast("dict[str, Any]", network.backbone.pretrained_cfg)
-    if settings.get("fixed_input_size") and settings["input_size"][-1] != side_px:
+    if not network.takes(side_px):
         raise ModelFolderError(
             f"{folder.path}: crop_px is {side_px} and backbone {folder.spec.backbone!r} takes only "
-            f"{settings['input_size'][-1]}; get the model folder again."
+            f"{network.own_px}; get the model folder again."
         )
 
 

@@ -114,6 +114,11 @@ def prepare(config: Config, on_tar: Callable[[str], None] | None = None) -> Setu
         network = GeoNetwork(config.backbone.name, hierarchy.sizes)
     except ModelFolderError as error:
         raise ConfigError(f"backbone.name: {error}") from error
+    if not network.takes(config.input.crop_px):
+        raise ConfigError(
+            f"input.crop_px is {config.input.crop_px} and backbone {config.backbone.name} takes only "
+            f"{network.own_px}; write crop_px: {network.own_px} and a resize_short_px of that or more."
+        )
     load_pretrained(network.backbone, config.backbone.name, config.backbone.weights)
     rule = crop_rule(config, network)
     cut = CutBackbone(

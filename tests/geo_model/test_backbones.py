@@ -79,6 +79,18 @@ def test_networks_of_many_kinds_give_logits(backbone, features):
         assert [level.shape for level in network(torch.zeros(1, 3, 224, 224))] == [(1, 5), (1, 6), (1, 7)]
 
 
+def test_what_crops_a_network_takes():
+    for backbone, takes, refuses in (
+        ("test_vit3", (160,), (96, 224)),
+        ("test_resnet", (96, 160), ()),
+        ("crossvit_9_240", (240, 224), ()),  # made for 240, and resizes others itself
+    ):
+        network = GeoNetwork(backbone, (5, 6, 7)).train()
+        assert [network.takes(crop_px) for crop_px in takes] == [True] * len(takes)
+        assert [network.takes(crop_px) for crop_px in refuses] == [False] * len(refuses)
+        assert all(module.training for module in network.modules())
+
+
 def test_a_network_with_a_layer_after_the_pooling_is_loaded_too(folder_of, sample_photos):
     folder, _ = folder_of("mobilenetv3_small_050")
     (prediction,) = geo_model.load(folder, device="cpu").predict(sample_photos[0])
