@@ -10,13 +10,13 @@ import io
 import re
 import stat
 import struct
-import tarfile
 import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from geo_model.archive_tar import open_tar, tar_content, tar_headers
 from geo_model.errors import TableError
 from geo_model.photo_collection import is_photo_name
 from geo_model.photo_files import Limits, photo_name
@@ -130,8 +130,8 @@ def tar_entries(file: BinaryIO, name: str, limits: ArchiveLimits) -> Iterator[En
     packed = file.seek(0, io.SEEK_END)
     file.seek(0)
     total = 0
-    with tarfile.open(fileobj=file, mode="r:*") as archive:
-        for member in _members(archive):
+    with open_tar(file) as archive:
+        for member in tar_headers(archive):
             total += member.size if member.isreg() else 0
             # Told from the headers: the bytes between them have not been unpacked yet.
             if total > max(limits.ratio * packed, 64 * _PLAIN_BYTES):
@@ -146,30 +146,13 @@ def tar_entries(file: BinaryIO, name: str, limits: ArchiveLimits) -> Iterator[En
 def tar_contents(file: BinaryIO, names: Collection[str], most: int) -> Iterator[tuple[str, bytes]]:
     """Name and content, of at most so many bytes, of the named files in the tar's order."""
     wanted = set(names)
-    with tarfile.open(fileobj=file, mode="r:*") as archive:
-        for member in _members(archive) if wanted else ():
+    with open_tar(file) as archive:
+        for member in tar_headers(archive) if wanted else ():
             if member.isreg() and member.name in wanted:
                 wanted.remove(member.name)
-                stream = archive.extractfile(member)
-                assert stream is not None  # it is a regular file
-                with stream:
-                    content = stream.read(most)
-                if len(content) < min(member.size, most):
-                    raise tarfile.ReadError("unexpected end of data")
-                yield member.name, content
+                yield member.name, tar_content(archive, member, most)
                 if not wanted:
                     return
-
-
-def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members in constant memory; a damaged header, which tarfile takes for the end, is an error."""
-    while archive.offset and (member := archive.next()) is not None:
-        archive.members = []  # type: ignore[attr-defined]  # it would grow with every member
-        yield member
-    assert archive.fileobj is not None
-    archive.fileobj.seek(archive.offset)
-    if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
-        raise tarfile.ReadError("a header is damaged")
 
 
 def _zip_trouble(info: zipfile.ZipInfo, sharing: Collection[str]) -> str | None:

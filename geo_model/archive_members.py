@@ -7,14 +7,13 @@ archive: `zipfile` would hold an object for every file in it, so a zip's list of
 from __future__ import annotations
 
 import io
-import lzma
 import struct
-import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from geo_model.archive_tar import is_compressed_tar, tar_files
 from geo_model.errors import TableError
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -23,8 +22,6 @@ ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip")
 Opener = Callable[[str], BinaryIO]
 """Opens the file of a path or an address for reading."""
 
-_TAR_ERRORS = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
 _BLOCK = 1 << 20
 
 
@@ -58,12 +55,6 @@ def is_archive_name(name: str) -> bool:
     return name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def is_compressed_tar(path: str, opener: Opener) -> bool:
-    """Whether a tar is compressed as a whole, so that it can only be read in order."""
-    with opener(path) as file:
-        return file.read(6).startswith(_COMPRESSED)
-
-
 def members(path: str, wanted: Callable[[str], bool], opener: Opener, most: int) -> Iterator[Member]:
     """The ordinary files of a tar or a zip whose names are wanted, in its order.
 
@@ -79,51 +70,11 @@ def members(path: str, wanted: Callable[[str], bool], opener: Opener, most: int)
     if path.lower().endswith(".zip"):
         yield from (member for member in _zip_members(path, opener) if wanted(member.name))
         return
-    limit = most if is_compressed_tar(path, opener) else None
     with opener(path) as file:
+        limit = most if is_compressed_tar(file) else None
         for info, content in tar_files(path, lambda name: limit if wanted(name) else 0, file):
             held = content if limit is not None else None
             yield Member(info.name, info.offset_data, info.size, info.size, content=held)
-
-
-def tar_files(
-    path: str, wanted: Callable[[str], int | None], file: BinaryIO | None = None
-) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """Header and content of a tar's ordinary files, in constant memory; compressed tars as well.
-
-    Args:
-        path: The tar, or what to call it.
-        wanted: For a name, the most bytes to read; None gives the header alone, 0 passes over the file.
-        file: The tar, opened; None opens `path`.
-
-    Raises:
-        TableError: The tar is damaged, cut short, or none at all.
-    """
-    read = 0
-    try:
-        with tarfile.open(path if file is None else None, "r:*", file) as archive:
-            # At offset 0 the tar is empty, and Python 3.10 would seek to before its start.
-            while archive.offset and (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # it would grow with every member
-                read += 1
-                limit = wanted(member.name) if member.isreg() else 0
-                if limit is None:
-                    yield member, b""
-                elif limit > 0:
-                    yield member, _content(archive, member, limit)
-            # tarfile takes a damaged header for the end; at the true end there are zeros or nothing.
-            assert archive.fileobj is not None
-            archive.fileobj.seek(archive.offset)
-            if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                raise tarfile.ReadError("a header is damaged")
-    except _TAR_ERRORS as error:
-        if read == 0:
-            raise TableError(
-                f"{path}: it is neither a photo nor a tar that can be read; give a folder or a tar."
-            ) from error
-        raise TableError(
-            f"{path}: the tar is damaged or cut short after {read} files; get it again."
-        ) from error
 
 
 def read_member(file: BinaryIO, member: Member, most: int) -> bytes:
@@ -148,16 +99,6 @@ def read_member(file: BinaryIO, member: Member, most: int) -> bytes:
             raise ValueError("the archive ends inside it")
     if member.method >= 0 and len(content) < most and zlib.crc32(content) != member.crc:
         raise ValueError("its checksum does not fit: the archive is damaged")
-    return content
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, limit: int) -> bytes:
-    stream = archive.extractfile(member)
-    assert stream is not None  # it is a regular file
-    with stream:
-        content = stream.read(limit)
-    if len(content) < min(member.size, limit):
-        raise tarfile.ReadError("unexpected end of data")
     return content
 
 

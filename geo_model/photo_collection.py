@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from geo_model.archive_members import tar_files
+from geo_model.archive_tar import tar_files
 from geo_model.errors import PhotoError, TableError
 from geo_model.images import PHOTO_SUFFIXES, Limits, photo_name
 from geo_model.truth import Coordinate, degrees_of
@@ -93,8 +94,8 @@ def _noted_folder(entry: os.DirEntry[str], folders: list[str]) -> bool:
 
 def is_photo_name(name: str) -> bool:
     """Whether a file name ends as a photo's does and is not hidden (`._x.jpg` is no photo)."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
+    last = name.rpartition("/")[2]  # asked a million times: PurePosixPath takes ten times as long
+    return posixpath.splitext(last)[1].lower() in PHOTO_SUFFIXES and not last.startswith(".")
 
 
 class PhotoCollection:

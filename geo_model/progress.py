@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 _LINE_EVERY_S = 60.0
+_DRAWN_EVERY_S = 0.05
 
 
 class _Rate(ProgressColumn):
@@ -53,6 +54,7 @@ class Work:
         count: Callable[[Callable[[], bool]], int | None] | None = None,
     ) -> None:
         self._console = error_console()
+        self._drawn = self._console.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -73,7 +75,7 @@ class Work:
         self._count = count
 
     def __enter__(self) -> Work:
-        if self._console.is_terminal:
+        if self._drawn:
             self._bar.start()
         if self._count is not None:
             threading.Thread(target=self._find_total, daemon=True).start()
@@ -81,15 +83,19 @@ class Work:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        if self._console.is_terminal:
+        if self._drawn:
             self._bar.stop()
 
     def advance(self) -> None:
         """One step is done."""
-        self._bar.advance(self._task)
         self._done += 1
-        if not self._console.is_terminal and time.monotonic() - self._said > _LINE_EVERY_S:
-            self._said = time.monotonic()
+        now = time.monotonic()
+        if now - self._said < (_DRAWN_EVERY_S if self._drawn else _LINE_EVERY_S):
+            return
+        self._said = now
+        if self._drawn:
+            self._bar.update(self._task, completed=self._done)
+        else:
             self._console.print(self._line(), soft_wrap=True, markup=False)
 
     def _line(self) -> str:
@@ -120,7 +126,7 @@ class Work:
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
         """Take the bar off the screen while something is written to standard output."""
-        if self._console.is_terminal and sys.stdout.isatty():
+        if self._drawn and sys.stdout.isatty():
             self._bar.stop()
             yield
             self._bar.start()
