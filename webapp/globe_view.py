@@ -8,12 +8,13 @@ import streamlit as st
 
 from geo_model.cells import LEVELS, Level
 from geo_model.level_limit import finest_level, levels_up_to
+from geo_model.retempering import multiplies_levels
 from geo_model.terminal import coordinate_text
 from webapp import globe
 from webapp.geometry import great_circle
 from webapp.language import figures, tr
 from webapp.legend import legend_html
-from webapp.locate_wording import NO_GLOBE
+from webapp.locate_wording import COMBINED_HELP, NO_GLOBE, SUMS_HELP
 from webapp.palette import DARK, LIGHT, Palette
 from webapp.photos import Located, Photo
 from webapp.session import Session, cell_book
@@ -56,8 +57,8 @@ def land() -> str | dict[str, Any]:
 @st.fragment
 def show_globe(state: Session, photo: Photo, located: Located) -> None:
     """Controls, globe, legend and the chosen cell; a click runs only this part of the page again."""
-    level, flat = _controls(state)
     prediction = located.prediction
+    level, flat = _controls(state, multiplies_levels(prediction))
     book = cell_book(level)
     colours = palette()
     shown = globe.cells_on_show(prediction, level)
@@ -94,6 +95,8 @@ def show_globe(state: Session, photo: Photo, located: Located) -> None:
     )
     st.html(legend_html(shown.scale, colours, located.truth))
     _show_cell(located, level, cell)
+    if len(shown.classes) == len(book.partitioning):
+        return
     st.caption(
         tr(
             "Drawn: the {drawn} most probable of {cells}, which hold {share} of the probability.",
@@ -104,7 +107,7 @@ def show_globe(state: Session, photo: Photo, located: Located) -> None:
     )
 
 
-def _controls(state: Session) -> tuple[Level | None, bool]:
+def _controls(state: Session, multiplies: bool) -> tuple[Level | None, bool]:
     st.session_state.setdefault("level", state.level.value if state.level else _COMBINED)
     with st.container(horizontal=True, gap="large"):
         allowed = levels_up_to(finest_level())
@@ -114,10 +117,7 @@ def _controls(state: Session) -> tuple[Level | None, bool]:
             key="level",
             required=True,
             format_func=lambda name: level_name(_LEVELS[name]),
-            help=tr(
-                "The network answers at three resolutions. *Combined* multiplies the three along the "
-                "hierarchy, and gives the answer."
-            ),
+            help=tr(COMBINED_HELP if multiplies else SUMS_HELP),
         )
         if globe_is_drawn():
             st.session_state.setdefault("view", MAP if state.flat else GLOBE)

@@ -27,6 +27,7 @@ ANSWER = (
     "The 90% region covers **{area}**, {in_words}, in {cells}. The answer's own cell holds {share} of the "
     "probability."
 )
+SURE_HELP = "Within what the place is likely to lie, by the area of the 90% credible region."
 IN_REGION_50 = "That place lies inside the 50% credible region."
 IN_REGION_90 = "That place lies outside the 50% credible region and inside the 90% region."
 IN_NO_REGION = "That place lies outside the 90% credible region."
@@ -60,6 +61,23 @@ CLEAN_ENCODED = (
 CLEAN_HELP = (
     "Without EXIF, XMP, IPTC, comments, previews and the place where it was taken. The pixels can still give "
     "a place away, as this page shows."
+)
+
+COMBINED_HELP = (
+    "The network answers at three resolutions. *Combined* multiplies the three along the hierarchy, and "
+    "gives the answer."
+)
+SUMS_HELP = (
+    "This model compares the photo with a gallery of places and answers with the best of them. Their "
+    "probabilities are added up in the cells of each level; *Combined* is the same as *Fine*."
+)
+ANSWER_BY_MASS = (
+    "The answer is not among them: the model answers with the place that has the most probability in the "
+    "wide area around it, which can lie far from the most probable single cells."
+)
+ANSWER_FROM_GALLERY = (
+    "The answer is not among them: it is the one place that fits best, and these cells hold more by many "
+    "places together."
 )
 
 NO_GLOBE = "The globe needs Streamlit 1.67 and Python 3.11, or newer. This is the flat map."

@@ -15,6 +15,8 @@ from webapp.globe_view import on_phone, show_globe
 from webapp.language import tr
 from webapp.locate_wording import (
     ANSWER,
+    ANSWER_BY_MASS,
+    ANSWER_FROM_GALLERY,
     CARRIES_LOCATION,
     IN_NO_REGION,
     IN_REGION_50,
@@ -140,10 +142,4 @@ def _show_top(located: Located) -> None:
     st.markdown(f"**{tr('Most probable cells')}**")
     st.html(f"{_TABLE_STYLE}<table class='top-places'>{rows}</table>")
     if all(candidate.class_index != located.prediction.class_index for candidate in candidates):
-        st.caption(
-            tr(
-                "The answer is not among them: the model answers with the place that has the most "
-                "probability in the wide area around it, which can lie far from the most probable "
-                "single cells."
-            )
-        )
+        st.caption(tr(ANSWER_BY_MASS if located.prediction.answer is None else ANSWER_FROM_GALLERY))
