@@ -27,6 +27,17 @@ def model_or_panel() -> Model | None:
     return None
 
 
+def note_borrowed_cells(model: Model) -> None:
+    """Say of a model without cells of its own whose cells, and whose training photos, are on show."""
+    if model.spec.name == NAME:
+        st.caption(
+            tr(
+                "GeoCLIP has no cells of its own: these, with their numbers of training photos, are those of "
+                "the bundled model unless other ones were named."
+            )
+        )
+
+
 def show_preparation(needed: NotReadyError) -> None:
     """What the model lacks, how large it is and where it lies, and how far it is on its way."""
     work = preparation()

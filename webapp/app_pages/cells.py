@@ -20,7 +20,7 @@ from webapp.cells_state import COMBINED, CellsState, chosen_class, level_of
 from webapp.globe_view import chart_height, land, on_phone, palette
 from webapp.language import figures, tr
 from webapp.level_notice import level_notice
-from webapp.model_gate import model_or_panel
+from webapp.model_gate import model_or_panel, note_borrowed_cells
 from webapp.photos import Located
 from webapp.session import cell_book, session, the_model
 from webapp.wording import count, percent
@@ -176,6 +176,7 @@ st.markdown(
 model = model_or_panel()
 if model is None:
     st.stop()
+note_borrowed_cells(model)
 results = {
     key: result
     for key, result in session().results.items()
