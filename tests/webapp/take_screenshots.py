@@ -1,8 +1,8 @@
 """Take pictures of every page, to look at them: python tests/webapp/take_screenshots.py FOLDER.
 
 Writes each state of each page (a scene) in each look (desktop and phone, light and dark, English and German)
-as PNG into FOLDER: what fits the window, and the page's whole length. `--scenes` and `--looks` take only
-some. With `--readme` it writes only assets/screenshot.png. The model is the bundled one; the environment variable
+as PNG into FOLDER: what fits the window, and the page's whole length. `--scenes` and `--looks` pick some.
+With `--readme` it writes only assets/screenshot.png. The model is the bundled one; the environment variable
 GEO_MODEL names another.
 """
 
