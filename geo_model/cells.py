@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from geo_model import cell_geometry, s2
 from geo_model.errors import PartitioningError
 from geo_model.sphere import EARTH_RADIUS_KM
+
+if TYPE_CHECKING:
+    from geo_model.places import Place
 
 
 class Level(str, Enum):
@@ -98,6 +102,13 @@ class Partitioning:
     def areas_km2(self) -> NDArray[np.float64]:
         """The area of each cell in km² on a sphere of 6371 km radius, float64 of shape (C,)."""
         return cell_geometry.areas_steradians(self.ids) * EARTH_RADIUS_KM**2
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """The populated place nearest to the mean coordinate of each class's photos."""
+        from geo_model.places import nearest_places
+
+        return nearest_places(self.latitudes, self.longitudes)
 
     def classes_of_ids(self, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The class whose cell is, or contains, each given cell.

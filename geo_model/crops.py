@@ -113,6 +113,34 @@ def five_crop(image: Image.Image, rule: CropRule) -> torch.Tensor:
     return _cut(image, rule, _corners(*_resized_size(image.size, rule), rule))
 
 
+def five_crop_of_pixels(pixels: torch.Tensor, rule: CropRule) -> torch.Tensor:
+    """What `five_crop` gives, of pixels that lie on any device, and made there.
+
+    Rounding differs by a grey level or two.
+
+    Args:
+        pixels: Upright RGB, uint8 (3, H, W).
+        rule: How to cut.
+
+    Returns:
+        uint8 of shape (5, 3, S, S) on the same device.
+    """
+    import torch
+
+    width, height = _resized_size((pixels.shape[2], pixels.shape[1]), rule)
+    resized = torch.nn.functional.interpolate(
+        pixels[None].float(), (height, width), mode=rule.interpolation, antialias=True, align_corners=False
+    )[0]
+    resized, side = resized.round_().clamp_(0, 255).to(torch.uint8), rule.crop_px
+    crops = [resized[:, top : top + side, left : left + side] for left, top in _corners(width, height, rule)]
+    return torch.stack(crops)
+
+
+def is_long(size: tuple[int, int]) -> bool:
+    """Whether a photo of this width and height is too long to be resized as a whole."""
+    return max(size) > _LONGEST_RESIZED * min(size)
+
+
 def crop_boxes(size: tuple[int, int], rule: CropRule) -> NDArray[np.float64]:
     """Where on a photo of this width and height in pixels its five crops lie.
 
@@ -154,7 +182,7 @@ def _cut(image: Image.Image, rule: CropRule, corners: list[tuple[int, int]]) -> 
     image = image if image.mode == "RGB" else image.convert("RGB")
     resampling, side = _RESAMPLING[rule.interpolation], rule.crop_px
     width, height = _resized_size(image.size, rule)
-    if max(width, height) <= _LONGEST_RESIZED * rule.resize_short_px:
+    if not is_long((width, height)):
         resized = np.asarray(image.resize((width, height), resampling))
         crops = [resized[top : top + side, left : left + side] for left, top in corners]
     else:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geo_model.cells import Hierarchy
+from geo_model.ranking import credible_regions as credible_regions
 from geo_model.sphere import EARTH_RADIUS_KM, chord_of_km, great_circle_km, unit_vectors
 
 if TYPE_CHECKING:
@@ -121,23 +122,6 @@ def hierarchy_product(
     )
     assert isinstance(log_product, Tensor)
     return torch.softmax(log_product / hierarchy_temperature, dim=-1)
-
-
-def credible_regions(product: Tensor, share: float) -> Tensor:
-    """Smallest set of cells that holds at least `share` of the probability.
-
-    Args:
-        product: Probabilities (N, F).
-        share: In (0, 1].
-
-    Returns:
-        bool (N, F), at least one cell a row; among equal probabilities the lower class comes first.
-    """
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}; a credible region needs one above 0 and at most 1")
-    ordered, order = torch.sort(product, dim=-1, descending=True, stable=True)
-    before = torch.cumsum(ordered.double(), dim=-1) - ordered.double()
-    return torch.zeros_like(product, dtype=torch.bool).scatter_(-1, order, before < share)
 
 
 @dataclass(frozen=True, eq=False)

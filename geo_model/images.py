@@ -31,6 +31,8 @@ __all__ = [
     "read_bytes",
     "read_gps",
     "read_image",
+    "shows_srgb",
+    "turn_of",
     "upright_rgb",
 ]
 
@@ -112,7 +114,7 @@ def upright_rgb(image: Image.Image, *, name: str = "photo", short_side_px: int |
     try:
         image.load()
         rgb = _srgb(image, kept_px)
-        turn = _turn(image)
+        turn = turn_of(image)
         upright = rgb if turn is None else rgb.transpose(turn)
     except MemoryError:
         raise PhotoError(
@@ -127,7 +129,7 @@ def upright_rgb(image: Image.Image, *, name: str = "photo", short_side_px: int |
     return upright
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
+def turn_of(image: Image.Image) -> Image.Transpose | None:
     """What turns a decoded photo upright, by its EXIF orientation; None for upright or when EXIF is junk."""
     try:
         # Image.Image: PNG's own method decodes the photo again, and the others are the same.
@@ -179,13 +181,28 @@ def _on_white(image: Image.Image) -> Image.Image:
     return white
 
 
+def shows_srgb(image: Image.Image) -> bool:
+    """Whether an opened photo's red, green and blue are those of sRGB: no other profile is embedded in it."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return image.mode == "RGB"
+    try:
+        return image.mode == "RGB" and _is_srgb(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except DECODER_ERRORS:
+        return False
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    return "sRGB" in ImageCms.getProfileDescription(profile)
+
+
 def _profile_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Colours through an embedded ICC profile; one that is junk, or of another mode, changes nothing."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != image.mode:  # a grey photo's profile, now that it is RGB
             return image
-        if "sRGB" in ImageCms.getProfileDescription(source):
+        if _is_srgb(source):
             return image
         return _convert(image, source)
     except DECODER_ERRORS:

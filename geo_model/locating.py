@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TextIO, cast
 from rich.console import Console
 
 from geo_model.exports import Result, exporter
+from geo_model.measurements import REGION_SHARES
 from geo_model.photo_sources import PhotoSources, Unreadable
 from geo_model.predict import Model, PhotoFailure, PhotoInput, Prediction
 from geo_model.progress import Work
@@ -39,7 +40,8 @@ def located(
             failures.append(PhotoFailure(name, source.sentence))
             continue
         inputs = cast("Iterable[PhotoInput]", itertools.chain([(name, source)], found))
-        results = model().stream(inputs, batch_size=batch_size, crops=crops)
+        # Whatever is written names the place and both regions of every photo.
+        results = model().stream(inputs, batch_size=batch_size, crops=crops, regions=REGION_SHARES)
         return itertools.chain(failures, results)
     return iter(failures)
 

@@ -1,7 +1,8 @@
 """What is fastest on which hardware, as measured; what `auto` means for precision and batch size.
 
-Each choice names what it was measured with. To measure on another machine:
+Each choice names what it was measured with. To measure on another machine, for it alone or for this table:
 
+    python -m geo_model tune
     python tests/benchmarks/prediction_speed.py --choices
 """
 
@@ -9,8 +10,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+
+Way = Literal["eager", "compiled", "graph"]
+JpegDecoder = Literal["pillow", "nvjpeg"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Choices:
         photos_at_once: Photos that go through the network together; None takes the whole batch.
         readers: Threads that decode photos.
         batches_ahead: Batches that the device is given before the answers of an earlier one are awaited.
+        way: How the network runs: `eager`, `compiled` by torch.compile, or as a CUDA `graph`.
+        jpegs: What decodes plain JPEGs: `pillow` on the CPU, or `nvjpeg` on a CUDA GPU.
     """
 
     dtype: torch.dtype
@@ -30,14 +37,36 @@ class Choices:
     photos_at_once: int | None
     readers: int
     batches_ahead: int
+    way: Way = "eager"
+    jpegs: JpegDecoder = "pillow"
 
 
-def choices_for(device: torch.device) -> Choices:
-    """The choices for a device of this machine."""
+def choices_for(
+    device: torch.device, backbone: str | None = None, dtype: torch.dtype | None = None
+) -> Choices:
+    """The choices for a device of this machine.
+
+    Args:
+        device: The device.
+        backbone: The network; what `tune` found for it on this machine goes before what is built in.
+        dtype: What was found counts only if it is of this precision; None takes any.
+    """
+    if backbone is not None:
+        from geo_model.tuned_choices import tuned
+
+        found = tuned(device, backbone)
+        if found is not None and dtype in (None, found.dtype):
+            return found
+    return built_in(device)
+
+
+def built_in(device: torch.device) -> Choices:
+    """The choices for a device that nothing was tuned on."""
     cores = os.cpu_count() or 2
     if device.type == "cuda":
-        # Not measured: no GPU was at hand. Photos enough that launching kernels takes no share of the time,
-        # and readers enough that decoding, 3 to 5 ms of a core a photo, keeps up.
+        # Not measured: no GPU was at hand; `tune` measures CUDA graphs and nvJPEG there. Photos enough that
+        # launching kernels takes no share of the time, and readers enough that decoding, 3 to 5 ms of a core
+        # a photo, keeps up.
         bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return Choices(torch.bfloat16 if bfloat16 else torch.float16, 64, None, min(32, cores), 1)
     # Measured once on an AMD EPYC (Zen 4) that others used too: least of three, one thread, made-up pixels,

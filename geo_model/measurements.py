@@ -143,7 +143,7 @@ def measure(
     """
     import torch
 
-    from geo_model.decoding import credible_regions
+    from geo_model.ranking import ranked_cells
 
     points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     truth = np.asarray(truth, dtype=np.float64).reshape(-1, 2)
@@ -163,10 +163,12 @@ def measure(
     ranks[HIERARCHY] = _ranks(np.asarray(product), truth_classes)
     confidences[HIERARCHY] = np.asarray(product).max(axis=1).astype(np.float64)
     covered, areas_km2 = {}, {}
-    for share in REGION_SHARES:
-        region = credible_regions(torch.as_tensor(product), share).numpy()
-        covered[share] = ~outside & region[np.arange(len(truth)), truth_classes]
-        areas_km2[share] = region @ hierarchy.fine.areas_km2
+    ranked = ranked_cells(torch.as_tensor(product), REGION_SHARES)
+    region_areas_km2 = ranked.sums(hierarchy.fine.areas_km2)
+    for column, share in enumerate(REGION_SHARES):
+        # The region is the beginning of the ranking, so it holds the true cell if that ranks early enough.
+        covered[share] = ~outside & (ranks[HIERARCHY] <= ranked.counts[:, column].numpy())
+        areas_km2[share] = region_areas_km2[:, column]
     return Measurements(truth, points, distances_km, covered, areas_km2, outside, ranks, confidences)
 
 

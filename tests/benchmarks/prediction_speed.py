@@ -20,6 +20,7 @@ batch statistics of the photos, and heads that tell the photos apart.
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import json
 import os
@@ -274,25 +275,28 @@ def against_the_usual_way(
 def after_the_network(model: Any, photos: Photos, say: Callable[[str], None]) -> dict[str, float]:
     """Share of a photo's whole time that its answers take, two regions and the place of each included."""
     import torch
+    from PIL import Image
 
     from geo_model.images import read_image
-    from geo_model.predict import _Given
+    from geo_model.measurements import REGION_SHARES
 
     size = min(model.choices.batch_size, len(photos))
     short_px = model.spec.crop_rule.resize_short_px
     chunk = photos[:size]
     crops = torch.stack([model.cut(read_image(data, short_side_px=short_px)) for _, data in chunk])
     logits = model.logits(crops)
-    names = [(name, None) for name, _ in chunk]
+    cut = [(name, Image.new("RGB", (1, 1))) for name, _ in chunk]
+    known = copy.copy(model)  # which has crops and logits already
+    known.cut, known.logits = (lambda image: crops[0]), (lambda crops: logits)
 
-    def described(predictions: Any) -> list[tuple[str, float, float]]:
-        return [(p.place.text, p.region(0.5).area_km2, p.region(0.9).area_km2) for p in predictions]
+    def described(predictions: Any) -> list[tuple[str, list[float]]]:
+        return [(p.place.text, [p.region(share).area_km2 for share in REGION_SHARES]) for p in predictions]
 
     def answers(_: Any) -> Any:
-        return described(model._take(_Given(names, model.decoder.decode(logits, model.spec.crops))))
+        return described(known.predict(cut, regions=REGION_SHARES))
 
     def whole(_: Any) -> Any:
-        return described(model.predict(chunk))
+        return described(model.predict(chunk, regions=REGION_SHARES))
 
     assert answers(None) == whole(None) or model.dtype != torch.float32
     after, everything = in_turns([answers, whole], [None] * 6, model.device)

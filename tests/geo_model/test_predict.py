@@ -168,6 +168,30 @@ def test_region(model, sample_photos):
     assert prediction.region(1.0).area_km2 == pytest.approx(model.hierarchy.fine.areas_km2.sum())
 
 
+def test_regions_and_places_of_a_batch_are_those_of_its_photos(model, sample_photos):
+    photos = [sample_photos[0], ("broken", b"no photo"), *sample_photos[1:]]
+    one_by_one = list(model.stream(photos))
+    together = list(model.stream(photos, regions=(0.5, 0.9)))
+    assert isinstance(together.pop(1), PhotoFailure)
+    del one_by_one[1]
+    for one, other in zip(one_by_one, together, strict=True):
+        assert one.place == other.place
+        for share in (0.5, 0.75, 0.9):  # 0.75 was not asked for
+            assert one.region(share).share == other.region(share).share == share
+            np.testing.assert_array_equal(one.region(share).classes, other.region(share).classes)
+            assert one.region(share).probability == other.region(share).probability
+            assert one.region(share).area_km2 == other.region(share).area_km2
+        changed = dataclasses.replace(other, product=np.roll(other.product, 1))
+        assert set(changed.region(0.9).classes) != set(other.region(0.9).classes)
+    with pytest.raises(ValueError, match="share is 2"):
+        model.predict(sample_photos[0], regions=(2,))
+
+
+def test_an_answer_finer_than_its_cell_has_the_place_of_the_answer(model, sample_photos):
+    prediction = dataclasses.replace(model.predict(sample_photos[0])[0], answer=(48.857, 2.352))
+    assert prediction.place.name == "Paris"
+
+
 def test_maximum_of_the_crops_is_an_option(model, sample_photos):
     mean, largest = (model.predict(sample_photos[0], crops=crops)[0] for crops in ("mean", "max"))
     assert not np.allclose(mean.product, largest.product, atol=1e-7)
