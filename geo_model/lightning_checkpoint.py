@@ -8,12 +8,14 @@ none is imported or built; an inert object takes their place. Any other type end
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geo_model.errors import CheckpointError
+from geo_model.pickle_types import check_sums, types_named_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,15 +85,22 @@ def read_lightning_checkpoint(path: Path) -> LightningCheckpoint:
             f"install torch {_SAFE_TORCH} or newer to convert."
         )
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file; give the .ckpt that Lightning wrote.")
+        what = "it is a folder" if path.is_dir() else "there is no such file"
+        raise CheckpointError(f"{path}: {what}; give the .ckpt that Lightning wrote.")
     allowed: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
     try:
-        with torch.serialization.safe_globals(allowed):
+        check_sums(path)
+        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about other protocols; what cannot be read is said below
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
     except Exception as error:  # a damaged or hostile file can raise nearly anything
-        if named := _NAMED_TYPE.search(str(error)):
+        named = _NAMED_TYPE.search(str(error))
+        # Pickles of other protocols than torch's are refused before any type is named.
+        if strange := named[1] if named else next(filter(_is_strange, types_named_in(path)), None):
             raise CheckpointError(
-                f"{path} holds the type {named[1]}, which a checkpoint of this kind does not need; nothing "
+                f"{path} holds the type {strange}, which a checkpoint of this kind does not need; nothing "
                 "of it was run, get the checkpoint from its authors again or save its state_dict alone."
             ) from error
         raise CheckpointError(
@@ -104,6 +113,11 @@ def read_lightning_checkpoint(path: Path) -> LightningCheckpoint:
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise CheckpointError(f"{path}: state_dict holds {name!r}, which is no tensor; get it again.")
     return LightningCheckpoint(dict(state_dict), _facts(content))
+
+
+def _is_strange(name: str) -> bool:
+    """Whether a type is none of those that every checkpoint names."""
+    return name not in STAND_INS and not name.startswith(("torch.", "collections.OrderedDict"))
 
 
 def _facts(content: Mapping[str, Any]) -> dict[str, int | str]:

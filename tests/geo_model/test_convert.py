@@ -3,7 +3,9 @@
 import builtins
 import os
 import pickle
+import shutil
 import sys
+import tempfile
 from argparse import Namespace
 
 import numpy as np
@@ -194,7 +196,7 @@ class Hostile:
         return self.call, self.arguments
 
 
-@pytest.mark.parametrize("wrapping", ["torch", "pickle"])
+@pytest.mark.parametrize("wrapping", ["torch", "old torch", "pickle 0", "pickle 2", "pickle 4"])
 @pytest.mark.parametrize(
     ("call", "code", "said"),
     [
@@ -207,19 +209,19 @@ def test_a_hostile_checkpoint_is_refused_and_not_run(given, cells, tmp_path, cal
     folder = given()
     payload = Hostile(call, code.format(str(tmp_path / "it-ran")))
     path = folder / "epoch=014.ckpt"
-    if wrapping == "torch":
-        torch.save({"state_dict": {}, "hyper_parameters": payload}, path)
+    content = {"state_dict": {}, "hyper_parameters": payload}
+    if wrapping.endswith("torch"):
+        torch.save(content, path, _use_new_zipfile_serialization=wrapping == "torch")
     else:
-        path.write_bytes(pickle.dumps({"state_dict": {}, "hyper_parameters": payload}, protocol=2))
+        path.write_bytes(pickle.dumps(content, protocol=int(wrapping[-1])))
     message = refused(folder, cells)
     assert not (tmp_path / "it-ran").exists()
-    if wrapping == "torch":
-        assert said in message
-        assert "nothing of it was run" in message
-    with open(path, "rb") as file:  # and it would have run
-        if wrapping == "pickle":
+    assert said in message
+    assert "nothing of it was run" in message
+    if wrapping.startswith("pickle"):
+        with open(path, "rb") as file:  # and it would have run
             pickle.load(file)  # noqa: S301
-            assert (tmp_path / "it-ran").exists()
+        assert (tmp_path / "it-ran").exists()
 
 
 def change(small, **changes):
@@ -254,6 +256,7 @@ def test_weights_that_do_not_fit(given, small, cells, changes, said):
         ({"arch": None}, "'arch' is missing"),
         ({"arch": ["resnet18"]}, "arch is ['resnet18']"),
         ({"arch": "resnet34"}, "lacks model.4.2.conv1.weight"),
+        ({"partitionings": None}, "partitionings.files is missing; it must list three"),
         ({"partitionings": {"files": ["a.csv"]}}, "partitionings.files is ['a.csv']"),
         ({"partitionings": {"files": list(FILES), "shortnames": "coarse"}}, "shortnames is 'coarse'"),
         (
@@ -288,12 +291,57 @@ def test_files_that_are_missing_or_damaged(given, cells, tmp_path):
     checkpoint = folder / "epoch=014.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:100_000])
     assert "cannot be read as a checkpoint" in refused(folder, cells)
+    for junk in (b"", b"hello world\n" * 100, b"\x80\x04\x95"):
+        checkpoint.write_bytes(junk)
+        assert "cannot be read as a checkpoint" in refused(folder, cells)
     torch.save({"weights": torch.zeros(1)}, checkpoint)
     assert "no 'state_dict'" in refused(folder, cells)
     checkpoint.unlink()
     assert "no such file" in refused(folder, cells)
     (folder / "hparams.yaml").unlink()
     assert "hparams.yaml cannot be read" in refused(folder, cells)
+
+
+def test_a_flipped_bit_in_the_weights_is_noticed(given, cells):
+    folder = given()
+    checkpoint = folder / "epoch=014.ckpt"
+    data = bytearray(checkpoint.read_bytes())
+    data[len(data) // 2] ^= 1
+    checkpoint.write_bytes(data)
+    assert torch.load(checkpoint, weights_only=True)["state_dict"]  # torch does not notice
+    assert "it is damaged" in refused(folder, cells)
+
+
+def test_what_is_no_file_or_must_not_be_read(given, cells, tmp_path, monkeypatch):
+    folder = given()
+    (folder / "hparams.yaml").rename(folder / "kept.yaml")
+    (folder / "hparams.yaml").mkdir()
+    assert "hparams.yaml cannot be read: is a directory" in run(folder, cells).stderr
+    (folder / "hparams.yaml").rmdir()
+    (folder / "kept.yaml").rename(folder / "hparams.yaml")
+    with monkeypatch.context() as patched:  # whoever runs the tests may be allowed everything
+
+        def closed(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        patched.setattr(torch, "load", closed)
+        assert "epoch=014.ckpt cannot be read: permission denied" in refused(folder, cells)
+        patched.undo()
+        patched.setattr(tempfile, "mkdtemp", closed)
+        assert "model cannot be written: permission denied" in refused(folder, cells)
+    fewer = tmp_path / "fewer"
+    shutil.copytree(cells[0], fewer)
+    lines = (fewer / FILES[2]).read_text().splitlines()
+    (fewer / FILES[2]).write_text("\n".join(lines[:-3]) + "\n")
+    result = run(folder, (fewer, ()))
+    assert result.exit_code == 1
+    assert f"is for {cells[1][2]} classes and the fine partitioning" in result.stderr
+    assert f"has {cells[1][2] - 3} cells" in result.stderr
+    (folder / "epoch=014.ckpt").unlink()
+    (folder / "epoch=014.ckpt").mkdir()
+    result = run(folder, cells)
+    assert result.exit_code == 1
+    assert "epoch=014.ckpt: it is a folder; give the .ckpt" in result.stderr
 
 
 def test_a_folder_with_other_things_is_left_alone(given, cells):
