@@ -15,12 +15,15 @@ from geo_model.terminal import coordinate_text
 from webapp import globe
 from webapp.globe_view import globe_is_drawn, land, on_phone, palette
 from webapp.language import tr
+from webapp.library_sentences import said
+from webapp.locate_wording import SURE_HELP
 from webapp.photos_globe import TOOLTIP, legend_html, photo_layers
 from webapp.session import Session
 from webapp.wording import as_code, capitalised, certainty, count, literal, place_text, time_left
 
 _POLL_SECONDS = 0.7
 _ROW_PX = 56
+_PLACE_PX, _SURE_PX = 280, 150
 _HEIGHT_PX = 400
 
 
@@ -29,13 +32,17 @@ def show_gallery(state: Session) -> None:
     running = state.run is not None and state.run.state == "running"
     # A fragment that asks again and again, as long as that has a point.
     part = st.fragment(_gallery, run_every=_POLL_SECONDS if running else None)
-    part(state, running, bool(state.located), state.chosen)
+    part(state, running, _shown_key(state))
 
 
-def _gallery(state: Session, running: bool, any_located: bool, chosen: str | None) -> None:
+def _shown_key(state: Session) -> str | None:
+    return state.shown[0].key if state.shown else None
+
+
+def _gallery(state: Session, running: bool, shown: str | None) -> None:
     """The part of the page; what it is given is what the whole page was last drawn with."""
     ended = running and state.run is not None and state.run.state != "running"
-    if ended or bool(state.located) != any_located or state.chosen != chosen:
+    if ended or _shown_key(state) != shown:
         st.rerun()
     _show_progress(state, running)
     _show_failures(state)
@@ -52,9 +59,9 @@ def _show_progress(state: Session, running: bool) -> None:
     if run is None or not run.missing:
         return
     if run.error is not None:
-        st.error(literal(run.error), icon=":material/error:")
+        st.error(literal(said(run.error)), icon=":material/error:")
     if running:
-        text = tr("{done} of {photos} located", done=run.done, photos=count(run.total, "photo"))
+        text = tr("{done} of {photos} are done", done=run.done, photos=count(run.total, "photo"))
         seconds = run.seconds_left
         text += f", {time_left(seconds)}" if seconds is not None else " …"
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -72,7 +79,7 @@ def _show_failures(state: Session) -> None:
     for photo in state.photos:
         result = state.results.get(photo.key)
         if isinstance(result, PhotoFailure):
-            reason = result.reason.removeprefix(f"{shown_name(result.name)}: ")
+            reason = said(result.reason).removeprefix(f"{shown_name(result.name)}: ")
             lines.append(f"- {as_code(photo.short_name)} — {literal(reason)}")
     if lines:
         heading = tr("{photos} could not be read:", photos=count(len(lines), "photo"))
@@ -98,14 +105,15 @@ def _show_table(state: Session) -> None:
         tr("Off by, km"),
     )
     rows = []
+    shown = _shown_key(state)
     for photo, result in located:
         area_km2 = result.prediction.region(0.9).area_km2
         rows.append(
             {
-                "": "▶" if photo.key == state.chosen else "",
+                "": "▶" if photo.key == shown else "",
                 photo_name: result.thumbnail,
                 place: capitalised(place_text(result.prediction.place)),
-                sure: certainty(area_km2).headline,
+                sure: certainty(area_km2).in_short,
                 region: area_km2,
                 off: result.truth.distance_km if result.truth else None,
                 coordinates: coordinate_text(result.prediction.latitude, result.prediction.longitude),
@@ -129,9 +137,9 @@ def _show_table(state: Session) -> None:
         height=min(38 + _ROW_PX * len(rows), _HEIGHT_PX),
         column_config={
             "": st.column_config.TextColumn(width=30),
-            photo_name: st.column_config.ImageColumn(width=80),
-            place: st.column_config.TextColumn(width="medium"),
-            sure: st.column_config.TextColumn(width="medium"),
+            photo_name: st.column_config.ImageColumn(width=76),
+            place: st.column_config.TextColumn(width=_PLACE_PX),
+            sure: st.column_config.TextColumn(width=_SURE_PX, help=tr(SURE_HELP)),
             region: st.column_config.NumberColumn(format="compact"),
             off: st.column_config.NumberColumn(
                 format="localized", help=tr("From where it was taken, if that is known"), step=1
@@ -155,14 +163,14 @@ def _show_globe(state: Session) -> None:
         if rows := st.session_state[key].selection.indices.get(layer_id, []):
             state.chosen = located[rows[0]][0].key
 
-    shown = next((result for photo, result in located if photo.key == state.chosen), located[0][1])
+    photo, shown = state.shown or located[0]
     point = (shown.prediction.latitude, shown.prediction.longitude)
     deck = globe.draw(
         colours,
         globe.camera(point, flat, True),
         flat=flat,
         land=land(),
-        marks=photo_layers(layer_id, located, state.chosen, colours, flat=flat),
+        marks=photo_layers(layer_id, located, photo.key, colours, flat=flat),
         tooltip=TOOLTIP,
     )
     st.pydeck_chart(

@@ -37,6 +37,16 @@ HEADLINES = (
 )
 """How sure an answer is, the surest first."""
 
+IN_SHORT = (
+    "A city",
+    "A region",
+    "A country or two",
+    "A part of the world",
+    "Several continents",
+    "Almost anywhere",
+)
+"""The same for a table: within what the answer is thought to be right."""
+
 NOUNS = ("photo", "photos", "cell", "cells", "entry", "entries", "row", "rows")
 """What `wording.count` counts."""
 

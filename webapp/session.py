@@ -121,6 +121,12 @@ class Session:
         return [(photo, result) for photo, result in found if isinstance(result, Located)]
 
     @property
+    def shown(self) -> tuple[Photo, Located] | None:
+        """The photo on show: the chosen one, or, as long as that has no answer, the first that has."""
+        located = self.located
+        return next((one for one in located if one[0].key == self.chosen), located[0] if located else None)
+
+    @property
     def can_undo(self) -> bool:
         """Whether there is a change of the photos to take back."""
         return bool(self._before)

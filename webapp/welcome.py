@@ -14,7 +14,7 @@ from webapp.session import Session
 def show_welcome(state: Session) -> None:
     """What to do, the samples to try, and a globe or a flat map that waits."""
     flat = not globe_is_drawn()
-    left, right = st.columns([2, 3], gap="large", vertical_alignment="center")
+    left, right = st.columns(2, gap="large", vertical_alignment="center")
     with left:
         st.subheader(tr("Add a photo to begin"), anchor=False)
         move = (

@@ -14,7 +14,7 @@ from typing import Literal
 from geo_model import terminal
 from geo_model.places import AT_PLACE_KM, Place
 from webapp.language import figures, language, tr
-from webapp.measure_wording import HEADLINES, KNOWN_AREAS_KM2
+from webapp.measure_wording import HEADLINES, IN_SHORT, KNOWN_AREAS_KM2
 
 EARTH_KM2 = 510_100_000
 
@@ -26,11 +26,13 @@ class Certainty:
     Attributes:
         up_to_km2: The largest area that it stands for.
         headline: In a few words.
+        in_short: In a word or two: within what the answer is right.
         tone: Good, fair or poor.
     """
 
     up_to_km2: float
     headline: str
+    in_short: str
     tone: Literal["good", "fair", "poor"]
 
 
@@ -43,15 +45,15 @@ _TONES: tuple[tuple[float, Literal["good", "fair", "poor"]], ...] = (
     (float("inf"), "poor"),
 )
 _CERTAINTIES = tuple(
-    Certainty(up_to_km2, headline, tone)
-    for (up_to_km2, tone), headline in zip(_TONES, HEADLINES, strict=True)
+    Certainty(up_to_km2, headline, in_short, tone)
+    for (up_to_km2, tone), headline, in_short in zip(_TONES, HEADLINES, IN_SHORT, strict=True)
 )
 
 
 def certainty(area_km2: float) -> Certainty:
     """How sure an answer is whose 90% credible region has this area."""
     step = next(step for step in _CERTAINTIES if area_km2 <= step.up_to_km2)
-    return replace(step, headline=tr(step.headline))
+    return replace(step, headline=tr(step.headline), in_short=tr(step.in_short))
 
 
 def area_in_words(area_km2: float) -> str:

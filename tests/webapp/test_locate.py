@@ -17,6 +17,8 @@ from geo_model.predict import Model
 from geo_model.sphere import great_circle_km
 from webapp.globe_view import globe_is_drawn
 from webapp.locate_wording import NO_GLOBE
+from webapp.measure_wording import IN_SHORT
+from webapp.wording import certainty
 
 APP = Path(__file__).resolve().parents[2] / "webapp" / "app.py"
 
@@ -179,8 +181,10 @@ def test_several_photos_make_a_table(page, sample_photos):
     upload(page, *((f"{i}.jpg", photo.read_bytes()) for i, photo in enumerate(sample_photos)))
     table = page.dataframe[0].value
     assert list(table["Name"]) == [f"{i}.jpg" for i in range(len(sample_photos))]
-    assert all(text.startswith(("Sure", "Unsure", "Very unsure")) for text in table["How sure"])
     results = page.session_state["locate"].results.values()
+    areas = [result.prediction.region(0.9).area_km2 for result in results]
+    assert list(table["How sure"]) == [certainty(area_km2).in_short for area_km2 in areas]
+    assert all(text in IN_SHORT for text in table["How sure"])
     places = [result.prediction.place.text for result in results]
     assert [place.lower() for place in table["Place"]] == [place.lower() for place in places]
     assert list(table[""]) == ["▶", "", ""]

@@ -11,6 +11,7 @@ from geo_model.exports import Result
 from geo_model.photo_files import photo_name
 from webapp.downloads import show_downloads
 from webapp.gallery import show_gallery
+from webapp.globe_view import on_phone
 from webapp.language import tr
 from webapp.locate_wording import PRIVACY, RESPONSIBLE_USE, UPLOAD_HELP
 from webapp.model_gate import model_or_panel
@@ -77,7 +78,7 @@ def show_notes(state: Session) -> None:
 
 state = session()
 st.title(tr("Where on Earth was this photo taken?"), anchor=False)
-left, right = st.columns([3, 2], gap="large", vertical_alignment="center")
+left, right = st.columns([2, 3], gap="small" if on_phone() else "large", vertical_alignment="center")
 with left:
     upload(state)
 with right:
@@ -95,10 +96,8 @@ above, body, below = st.container(), st.container(), st.container()
 state.go_on(model)
 with above:
     show_gallery(state)
-located = state.located
 with body:
-    if located:
-        shown = next((one for one in located if one[0].key == state.chosen), located[0])
+    if shown := state.shown:
         show_result(state, *shown, model)
     else:
         if not state.photos:
