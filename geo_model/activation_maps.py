@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from geo_model.attention_rollout import attention_rollout, has_attention_rollout
 from geo_model.cells import LEVELS, Level
 from geo_model.crops import crop_boxes, normalise
 from geo_model.errors import ActivationMapError
-from geo_model.images import photo_name, read_image, upright_rgb
 from geo_model.network import GeoNetwork
+from geo_model.photo_crops import name_and_source, upright_photo
 from geo_model.position_features import position_features
 from geo_model.stitching import stitched
 
@@ -121,7 +120,8 @@ def activation_maps(
             f"model {model.spec.name!r}: there is no map of what mattered, for it has no heads over cells; "
             "choose a model with them."
         )
-    name, image = _opened(model, photo)
+    name, source = name_and_source(photo, "the photo")
+    image = upright_photo(source, name, model.spec.crop_rule)
     pixels = normalise(model.cut(image).to(model.device), model.spec.crop_rule, model.dtype).contiguous(
         memory_format=torch.channels_last
     )
@@ -164,16 +164,6 @@ def _check_classes(model: Model, class_indices: Sequence[int | None], level: Lev
     for index in class_indices:
         if index is not None and not 0 <= index < cells:
             raise ValueError(f"class_index is {index}; this level's classes are 0 to {cells - 1}")
-
-
-def _opened(model: Model, photo: PhotoInput) -> tuple[str, Image.Image]:
-    """Name and upright pixels of a photo."""
-    name, source = photo if isinstance(photo, tuple) else (None, photo)
-    name = name or photo_name(source, "the photo")
-    needed_px = model.spec.crop_rule.resize_short_px
-    if isinstance(source, Image.Image):
-        return name, upright_rgb(source, name=name, short_side_px=needed_px)
-    return name, read_image(source, name=name, short_side_px=needed_px)
 
 
 def _rollout(model: Model, network: GeoNetwork, pixels: Tensor, method: Method) -> NDArray[np.float32]:
