@@ -1,7 +1,8 @@
 """Where the viewer has turned a chart to, asked of the browser: Streamlit's own chart does not say it.
 
-The script looks up the camera among the properties of the chart on the page and reports it once it has come
-to rest. Where it finds none, nothing is reported, and the address keeps the camera that the page set.
+The script looks up the cameras among the properties of the charts on the page, and once one of them has come
+to rest it turns the others to the same place and reports it. Where it finds none, nothing is reported: the
+address keeps the camera that the page set, and each chart is turned for itself.
 """
 
 from __future__ import annotations
@@ -14,29 +15,44 @@ from webapp.globe import Camera
 
 _SCRIPT = """
 export default function ({ setStateValue }) {
-  const cameraOf = (element) => {
-    const key = element && Object.keys(element).find((name) => name.startsWith("__reactFiber$"));
-    for (let node = key && element[key]; node; node = node.return) {
-      const state = node.memoizedProps && node.memoizedProps.viewState;
-      if (state && typeof state.zoom === "number" && typeof state.latitude === "number") return state;
-    }
-    return null;
+  const charts = () => {
+    const root = document.getElementById("root");
+    const key = root && Object.keys(root).find((name) => name.startsWith("__reactContainer$"));
+    const found = [];
+    const visit = (node) => {
+      for (; node; node = node.sibling) {
+        const props = node.memoizedProps;
+        const view = props && props.viewState;
+        if (view && typeof view.latitude === "number" && typeof props.onViewStateChange === "function") {
+          found.push(props);
+        } else {
+          visit(node.child);
+        }
+      }
+    };
+    if (key) visit(root[key].stateNode.current);
+    return found;
   };
-  let reported = "", before = "";
+  const textOf = ({ viewState }) =>
+    [viewState.latitude, viewState.longitude, viewState.zoom].map((value) => value.toFixed(4)).join(",");
+  let rested = "", before = "";
   const look = () => {
-    const chart = document.querySelector("[data-testid='stDeckGlJsonChart']");
-    const canvas = chart && chart.querySelector("canvas");
-    const state = cameraOf(canvas) || cameraOf(chart);
-    if (!state) return;
-    const camera = [state.latitude, state.longitude, state.zoom].map((value) => Number(value.toFixed(4)));
-    const text = camera.join(",");
-    if (text === before && text !== reported) {
-      if (reported) setStateValue("camera", camera);
-      reported = text;
+    const all = charts();
+    if (!all.length) return;
+    const texts = all.map(textOf);
+    const text = (rested && texts.find((one) => one !== rested)) || texts[0];
+    if (text === before && text !== rested) {
+      const [latitude, longitude, zoom] = text.split(",").map(Number);
+      all.forEach((props, index) => {
+        if (texts[index] === text) return;
+        props.onViewStateChange({ viewState: { ...props.viewState, latitude, longitude, zoom } });
+      });
+      if (rested) setStateValue("camera", [latitude, longitude, zoom]);
+      rested = text;
     }
     before = text;
   };
-  const timer = setInterval(look, 700);
+  const timer = setInterval(look, 300);
   return () => clearInterval(timer);
 }
 """

@@ -15,6 +15,7 @@ from geo_model.cell_facts import (
     fine_classes_within,
 )
 from geo_model.cells import LEVELS, Hierarchy, Level
+from geo_model.level_limit import finest_level
 from geo_model.predict import Prediction
 from geo_model.terminal import coordinate_text
 from webapp.globe import CellBook
@@ -37,11 +38,11 @@ def show_card(
     hierarchy_temperature: float | None,
     choose: Choose,
 ) -> None:
-    """The card of a cell; level None is a fine cell by all three levels.
+    """The card of a cell; level None is a fine cell, or one of the app's limit, by all three levels.
 
     Without `hierarchy_temperature` the combined probabilities are no product of the three.
     """
-    own = level or Level.FINE
+    own = level or finest_level()
     facts = cell_facts(hierarchy, own, class_index)
     place = books(own).places[class_index]
     st.subheader(capitalised(place_text(place)), anchor=False)
@@ -86,6 +87,8 @@ def _show_family(
         st.caption(tr("Lies in"))
     for upper, index in above.items():
         _button(hierarchy, upper, index, books, prediction, choose, ":material/arrow_upward:")
+    if level is finest_level():
+        return
     children = child_classes(hierarchy, level, class_index)
     if not len(children):
         return
@@ -130,6 +133,9 @@ def _show_origin(
     hierarchy: Hierarchy, level: Level, class_index: int, prediction: Prediction, temperature: float | None
 ) -> None:
     """The product of the three in numbers, or what a larger cell's fine cells hold together."""
+    if finest_level() is not Level.FINE:
+        st.caption(tr("The combined probability draws on more than is shown here, summed up in these cells."))
+        return
     if temperature is None:
         st.caption(tr("Nothing is multiplied here: the combined probability sums up one distribution."))
         return

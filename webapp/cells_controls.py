@@ -8,13 +8,17 @@ from typing import Any
 import streamlit as st
 
 from geo_model.decoding import Temperature
+from geo_model.level_limit import finest_level, levels_up_to
 from geo_model.photo_files import shown_name
-from webapp.cells_state import COMBINED, LEVEL_NAMES, REGION_SHARES, CellsState, level_of
+from geo_model.predict import Prediction
+from geo_model.retempering import multiplies_levels
+from webapp.cells_state import COMBINED, REGION_SHARES, CellsState, level_of
 from webapp.globe_view import GLOBE, MAP, globe_is_drawn, level_name, view_name
 from webapp.language import figures, tr
 from webapp.photos import Located
 
 _NO_PHOTO = ""
+_THREE = "Three levels"
 _PRODUCT_STEPS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 _HEAD_STEPS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 
@@ -51,15 +55,24 @@ def choose_photo(state: CellsState, located: Mapping[str, Located]) -> Located |
 
 def choose_view(state: CellsState, with_photo: bool) -> None:
     """Level, view, colours and region, kept in the state and so in the address."""
-    names = [name for name in LEVEL_NAMES if with_photo or name != COMBINED]
-    if state.view.level not in names:
-        state.note(level="fine")
+    names = [level.value for level in levels_up_to(finest_level())]
+    views = [*([GLOBE] if globe_is_drawn() else []), MAP, *([_THREE] if len(names) > 1 else [])]
+    if state.view.level not in (*names, COMBINED):
+        state.note(level=names[-1], cell=None)  # a link may ask for more than the app's limit
+    if state.view.level == COMBINED and not with_photo:
+        state.note(level=names[-1])
+    if with_photo:
+        names.append(COMBINED)
+    view = _THREE if state.view.three else MAP if state.view.flat else GLOBE
+    if view not in views:
+        view = views[0]
+        state.note(flat=view == MAP, three=False)
 
-    def turn(view: str) -> None:
-        state.note(flat=view == MAP, camera=None)
-        state.start = None
+    def turn(wanted: str) -> None:
+        state.note(flat=wanted == MAP, three=wanted == _THREE)
+        state.look(None)
 
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         st.segmented_control(
             tr("Level"),
             names,
@@ -67,16 +80,14 @@ def choose_view(state: CellsState, with_photo: bool) -> None:
             format_func=lambda name: level_name(level_of(name)),
             **_bound("cells-level", state.view.level, lambda name: state.note(level=name, cell=None)),
         )
-        if globe_is_drawn():
+        if len(views) > 1:
             st.segmented_control(
                 tr("View"),
-                [GLOBE, MAP],
+                views,
                 required=True,
-                format_func=view_name,
-                **_bound("cells-view", MAP if state.view.flat else GLOBE, turn),
+                format_func=lambda name: tr("Three levels") if name == _THREE else view_name(name),
+                **_bound("cells-view", view, turn),
             )
-        elif not state.view.flat:
-            state.note(flat=True)
         if with_photo:
             st.segmented_control(
                 tr("Outline of the credible region"),
@@ -90,7 +101,7 @@ def choose_view(state: CellsState, with_photo: bool) -> None:
         )
 
 
-def choose_temperatures(state: CellsState, own: Temperature, multiplies: bool) -> None:
+def choose_temperatures(state: CellsState, own: Temperature, prediction: Prediction) -> None:
     """What other temperatures would make of the probabilities."""
 
     def take_product(wanted: float) -> None:
@@ -103,10 +114,10 @@ def choose_temperatures(state: CellsState, own: Temperature, multiplies: bool) -
         st.markdown(
             tr(
                 "Calibration divides logits by a temperature: above 1 the model grows less sure, below 1 "
-                "surer. The order within one level stays."
+                "surer."
             )
         )
-        if multiplies:
+        if multiplies_levels(prediction):
             st.select_slider(
                 tr("Temperature of the product of the three levels"),
                 sorted({*_PRODUCT_STEPS, own.hierarchy}),
@@ -121,16 +132,18 @@ def choose_temperatures(state: CellsState, own: Temperature, multiplies: bool) -
                     take_product,
                 ),
             )
-            st.caption(tr("Exact: the product is made anew from the three levels' probabilities."))
         st.select_slider(
             tr("Temperature of the three levels, times the model's own"),
             _HEAD_STEPS,
             format_func=lambda step: figures(f"{step:g}"),
             **_bound("cells-heads", state.heads, take_heads),
         )
-        st.caption(
-            tr(
-                "Approximate: the kept probabilities are a mean over several crops or a sum, and the mean of "
-                "powers is not the power of the mean."
+        if prediction.logits is not None:
+            st.caption(tr("Exact: everything is made anew from the logits of each crop. The answer stays."))
+        else:
+            st.caption(
+                tr(
+                    "Approximate: this model weighs many places and sums them up in cells, and only the sums "
+                    "are kept. The answer stays."
+                )
             )
-        )

@@ -101,8 +101,10 @@ def region_layer(lines: list[NDArray[np.float64]], palette: Palette, *, flat: bo
     )
 
 
-def legend_html(shown: CellValues, scale: ProbabilityScale, palette: Palette, region: float | None) -> str:
-    """A bar of colours with three values below it, the unit, and what the lines mean."""
+def legend_html(
+    shown: CellValues, scale: ProbabilityScale, palette: Palette, answered: bool, region: float | None
+) -> str:
+    """A bar of colours with three values below it, the unit, and what the point and the lines mean."""
     middle = (scale.lowest + scale.highest) / 2 if scale.linear else (scale.lowest * scale.highest) ** 0.5
     ticks = "".join(
         f"<span>{html.escape(shown.tick(value))}</span>" for value in (scale.lowest, middle, scale.highest)
@@ -110,9 +112,15 @@ def legend_html(shown: CellValues, scale: ProbabilityScale, palette: Palette, re
     unit = tr("training photos in a cell") if shown.photos else tr("probability of a cell, in percent")
     kind = tr("linear colours") if scale.linear else tr("logarithmic colours")
     line = ""
-    if region:
-        text = tr("{share} credible region", share=f"{region:.0%}")
+    if answered:
         line = (
+            f"<div><span style='display:inline-block;width:10px;height:10px;margin-right:0.45rem;"
+            f"border-radius:50%;background:{css(palette.estimate)}'></span>"
+            f"{html.escape(tr('the answer'))}</div>"
+        )
+    if answered and region:
+        text = tr("{share} credible region", share=f"{region:.0%}")
+        line += (
             f"<div><span style='display:inline-block;width:22px;height:3px;margin-right:0.45rem;"
             f"vertical-align:3px;background:{css(palette.tag)}'></span>{html.escape(text)}</div>"
         )

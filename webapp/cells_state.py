@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from geo_model.cells import LEVELS, Hierarchy, Level
 from geo_model.decoding import Temperature
-from webapp.globe import Camera
+from webapp.globe import FARTHEST, NEAREST, Camera
 
 COMBINED = "combined"
 LEVEL_NAMES = (*(level.value for level in LEVELS), COMBINED)
 REGION_SHARES = (0.5, 0.9)
 
 _TOKEN = re.compile(r"[0-9a-f]{1,16}")
-_ZOOM_ENDS = (0.0, 9.0)
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class CellsView:
         cell: S2 token of the chosen cell.
         camera: Where the viewer looks; None leaves it to the page.
         flat: The flat map instead of the globe.
+        three: The three levels side by side.
         linear: Colours in equal steps of the value instead of equal ratios.
         region: Share of the credible region whose outline is drawn; None draws none.
     """
@@ -36,6 +36,7 @@ class CellsView:
     cell: str | None = None
     camera: Camera | None = None
     flat: bool = False
+    three: bool = False
     linear: bool = False
     region: float | None = None
 
@@ -47,8 +48,8 @@ class CellsView:
         if self.camera:
             at = self.camera
             found["at"] = f"{at.latitude:.4f},{at.longitude:.4f},{at.zoom:.2f}"
-        if self.flat:
-            found["view"] = "map"
+        if self.flat or self.three:
+            found["view"] = "levels" if self.three else "map"
         if self.linear:
             found["colour"] = "linear"
         if self.region:
@@ -65,6 +66,7 @@ class CellsView:
             cell=cell if _TOKEN.fullmatch(cell) else None,
             camera=_camera(query.get("at", "")),
             flat=query.get("view") == "map",
+            three=query.get("view") == "levels",
             linear=query.get("colour") == "linear",
             region=region,
         )
@@ -80,7 +82,7 @@ def _camera(text: str) -> Camera | None:
     return Camera(
         min(max(latitude, -90.0), 90.0),
         (longitude + 180) % 360 - 180,
-        min(max(zoom, _ZOOM_ENDS[0]), _ZOOM_ENDS[1]),
+        min(max(zoom, FARTHEST), NEAREST),
     )
 
 
@@ -95,6 +97,9 @@ class CellsState:
         temperature: What the slider of the product says; None is the model's own.
         heads: What the slider of the heads says, a factor.
         round: Counts the cells chosen elsewhere than on the globe, so that a click on it ends with them.
+        moves: Counts the cameras that the page has set, so that the chart takes each of them.
+        clicks: Counts the clicks in the chart of each level.
+        table: Counts the cells chosen elsewhere than in the table, so that a row marked there ends with them.
         written: Addresses that this page wrote, to tell those that the visitor opened.
     """
 
@@ -104,6 +109,9 @@ class CellsState:
     temperature: float | None = None
     heads: float = 1.0
     round: int = 0
+    moves: int = 0
+    clicks: dict[str, int] = field(default_factory=dict)
+    table: int = 0
     written: set[frozenset[tuple[str, str]]] = field(default_factory=set)
 
     def open(self, query: Mapping[str, str]) -> bool:
@@ -113,6 +121,8 @@ class CellsState:
         self.view = CellsView.from_address(query)
         self.start = self.view.camera
         self.round += 1
+        self.moves += 1
+        self.table += 1
         return True
 
     def note(self, **changes: object) -> None:
@@ -124,6 +134,19 @@ class CellsState:
         self.view = replace(self.view, level=level, cell=cell, camera=camera or self.view.camera)
         self.start = camera or self.start
         self.round += 1
+        self.moves += 1
+
+    def click(self, level: str, cell: str | None) -> None:
+        """Show a cell that was clicked in the chart of a level; None where its selection was taken back."""
+        self.view = replace(self.view, level=level, cell=cell)
+        self.clicks[level] = self.clicks.get(level, 0) + 1
+        self.table += 1
+
+    def look(self, camera: Camera | None) -> None:
+        """Turn the chart; None turns it back to where the page has it look."""
+        self.view = replace(self.view, camera=camera)
+        self.start = camera
+        self.moves += 1
 
     def tempered(self, own: Temperature) -> Temperature:
         """The temperatures that the sliders ask for, of a model with its own ones."""

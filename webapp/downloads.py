@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import streamlit as st
 from geo_model.clean_copy import can_be_cut, without_metadata
 from geo_model.errors import GeoModelError
 from geo_model.exports import Result, exporter
+from geo_model.level_limit import finest_level, levels_up_to
 from geo_model.photo_files import photo_name
+from geo_model.predict import Prediction
 from webapp.language import tr
 from webapp.locate_wording import CLEAN_ENCODED, CLEAN_HELP, CLEAN_LOSSLESS
 from webapp.photos import Photo
@@ -70,4 +73,12 @@ def _clean(photo: Photo) -> bytes:
 
 
 def _export(name: str, results: Sequence[Result]) -> bytes:
-    return "".join(exporter(name, draw_region=True)(results, 5)).encode("utf-8")
+    """A file of results that names no level finer than the app's limit."""
+    allowed = levels_up_to(finest_level())
+    shown = [
+        replace(result, levels={level: result.levels[level] for level in allowed})
+        if isinstance(result, Prediction)
+        else result
+        for result in results
+    ]
+    return "".join(exporter(name, draw_region=True)(shown, 5)).encode("utf-8")

@@ -35,6 +35,9 @@ MOST_CELLS = 2000
 DRAWN_SHARE = 0.01
 """Cells with less than this share of the most probable cell's probability are not drawn."""
 
+FARTHEST, NEAREST = 0.0, 9.0
+"""Ends of deck.gl's zoom."""
+
 MERCATOR_LIMIT = 85.0
 """Latitude in degrees where the flat map ends."""
 
@@ -179,6 +182,7 @@ def draw(
     cells: Sequence[pydeck.Layer] = (),
     marks: Sequence[pydeck.Layer] = (),
     tooltip: str | None = None,
+    view_id: str | None = None,
 ) -> CompactDeck:
     """A globe, or a flat map, that asks no outside host for anything.
 
@@ -191,6 +195,8 @@ def draw(
         marks: Layers of points and lines, above everything.
         tooltip: HTML of what is said of the thing pointed at, with {field} for a field of its data; None says
             it of cells.
+        view_id: Another one than before has Streamlit take the camera whole; else it takes only those of its
+            numbers that differ from the camera given before, wherever the viewer has turned the chart.
     """
     surface = {} if flat else {"parameters": _ON_SURFACE}
     edge = MERCATOR_LIMIT if flat else 90.0
@@ -221,11 +227,17 @@ def draw(
         projection = pydeck.View(type="MapView", controller=True, repeat=True)
     else:
         projection = pydeck.View(type="_GlobeView", controller=True, resolution=2)
+    if view_id:
+        projection.id = view_id
     return CompactDeck(
         layers=[ocean, continents, *cells, *marks],
         views=[projection],
         initial_view_state=pydeck.ViewState(
-            latitude=view.latitude, longitude=view.longitude, zoom=view.zoom, min_zoom=0, max_zoom=9
+            latitude=view.latitude,
+            longitude=view.longitude,
+            zoom=view.zoom,
+            min_zoom=FARTHEST,
+            max_zoom=NEAREST,
         ),
         map_provider=None,  # and no map_style: even None there would ask a map server for the theme's style
         tooltip=_tooltip(palette, tooltip or _CELL_TOOLTIP) if cells or tooltip else False,
