@@ -56,6 +56,10 @@ class ActivationMap:
             Σ_l logit_l / (temperature_l · temperature_hierarchy) over the levels, the logarithm of equation 3
             of the ECCV 2018 paper for one crop, but for a constant. None for a rollout.
         bias: What of the logit belongs to no position: `mean` + bias = logit. None for a rollout.
+        crop_logits: float32 (5,), the logit of each crop; None for a rollout. A model that takes the maximum
+            over the crops has a level's probability from one of them, and that crop's map is exact by itself:
+            its mean + its bias = its logit.
+        crop_biases: float32 (5,), likewise.
     """
 
     name: str
@@ -68,6 +72,8 @@ class ActivationMap:
     class_index: int | None = None
     logit: float | None = None
     bias: float | None = None
+    crop_logits: NDArray[np.float32] | None = None
+    crop_biases: NDArray[np.float32] | None = None
 
     @property
     def mean(self) -> float:
@@ -85,7 +91,8 @@ def activation_map(
 ) -> ActivationMap:
     """What in a photo spoke for a cell, on the five crops that the model answers from.
 
-    The class-activation map is exact: its mean and the bias add up to the logit. Two things are held at what
+    The class-activation map is exact: its mean and the bias add up to the logit, over all crops and for each
+    crop alone. Two things are held at what
     they are for the crop, though they depend on it: the variance in a layer norm after the pooling, and how
     much a `geo_model.network.KindGate` takes the photo for each kind.
 
@@ -154,6 +161,8 @@ def activation_maps(
                 class_index=chosen,
                 logit=float(logits.mean()),
                 bias=float(crop_biases.mean()),
+                crop_logits=logits.cpu().numpy(),
+                crop_biases=crop_biases.cpu().numpy(),
             )
         )
     return maps

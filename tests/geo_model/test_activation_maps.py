@@ -91,6 +91,34 @@ def test_the_cell_answered_is_explained_unless_another_is_given(bundled, sample_
         activation_map(bundled, sample_photos[1], 4773)
 
 
+def test_each_crop_is_exact_by_itself_as_the_maximum_over_the_crops_needs_it(bundled, sample_photos):
+    image = read_image(sample_photos[0], short_side_px=bundled.spec.crop_rule.resize_short_px)
+    crops = five_crop(image, bundled.spec.crop_rule)
+    with torch.inference_mode():
+        logits = bundled.network(normalise(crops, bundled.spec.crop_rule))
+    (prediction,) = bundled.predict(sample_photos[0], crops="max")
+    for level, level_logits in zip(LEVELS, logits, strict=True):
+        index = int(prediction.levels[level].argmax())
+        found = activation_map(bundled, sample_photos[0], index, level)
+        assert found.crop_logits == pytest.approx(level_logits[:, index].numpy(), abs=1e-4)
+        means = found.crop_maps.mean(axis=(1, 2)) + found.crop_biases
+        assert means == pytest.approx(found.crop_logits, abs=1e-4)
+        assert np.ptp(found.crop_logits) > 0.01
+
+
+def test_a_model_that_takes_the_maximum_explains_the_cell_that_it_answers(tiny_model_folder, sample_photos):
+    model = geo_model.load(tiny_model_folder, device="cpu", precision="float32")
+    by_mean = model.predict(sample_photos[1], crops="mean")[0]
+    model.spec = replace(model.spec, crops="max")
+    (prediction,) = model.predict(sample_photos[1])
+    assert not np.array_equal(prediction.product, by_mean.product)
+    assert activation_map(model, sample_photos[1]).class_index == prediction.class_index
+    for level in LEVELS:
+        found = activation_map(model, sample_photos[1], level=level)
+        assert found.class_index == prediction.levels[level].argmax()
+        assert found.mean + found.bias == pytest.approx(found.logit, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     "backbone",
     [
