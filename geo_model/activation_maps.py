@@ -123,10 +123,7 @@ def activation_maps(
     _check_classes(model, class_indices, level)
     network = getattr(model, "network", None)
     if not isinstance(network, GeoNetwork):
-        raise ActivationMapError(
-            f"model {model.spec.name!r}: there is no map of what mattered, for it has no heads over cells; "
-            "choose a model with them."
-        )
+        raise no_map_without_heads(model.spec.name)
     name, source = name_and_source(photo, "the photo")
     image = upright_photo(source, name, model.spec.crop_rule)
     pixels = normalise(model.cut(image).to(model.device), model.spec.crop_rule, model.dtype).contiguous(
@@ -166,6 +163,14 @@ def activation_maps(
             )
         )
     return maps
+
+
+def no_map_without_heads(name: str) -> ActivationMapError:
+    """What is said of a model that compares photos with places, as GeoCLIP does."""
+    return ActivationMapError(
+        f"model {name!r}: there is no map of what mattered, for it has no heads over cells; "
+        "choose a model with them."
+    )
 
 
 def _check_classes(model: Model, class_indices: Sequence[int | None], level: Level | None) -> None:

@@ -95,12 +95,15 @@ def explain_command(
 
         check_writable(out)
         with Work("Loading the model"):
-            from geo_model.activation_maps import activation_maps
+            from geo_model.activation_maps import activation_maps, no_map_without_heads
             from geo_model.activation_overlay import overlay_png
             from geo_model.cells import Level
+            from geo_model.geoclip_parts import NAME, names_geoclip
             from geo_model.images import read_image
             from geo_model.predict import load
 
+            if names_geoclip(model):  # said before anything is downloaded for it
+                raise no_map_without_heads(NAME)
             image = read_image(photo, short_side_px=_SIDE_PX // 2)
             image.thumbnail((_SIDE_PX, _SIDE_PX))
             loaded = load(model, device)

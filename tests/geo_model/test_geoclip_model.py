@@ -18,18 +18,22 @@ import pytest
 pytest.importorskip("geoclip", reason="needs the optional package geoclip: pip install geoclip")
 
 import torch
+from typer.testing import CliRunner
 
 import geo_model
-from geo_model import geoclip_parts
+from geo_model import activation_map, geoclip_parts
 from geo_model.cells import LEVELS, Level
-from geo_model.errors import GeoModelError
+from geo_model.cli import app
+from geo_model.errors import ActivationMapError, GeoModelError
 from geo_model.evaluation import evaluate
 from geo_model.exports import exporter
 from geo_model.geoclip_gallery import cache_file, classes_of_places, load_gallery, read_coordinates
 from geo_model.geoclip_model import GeoClipModel
 from geo_model.geoclip_parts import DownloadNeededError, Package
+from geo_model.level_limit import limited
 from geo_model.photo_files import read_bytes
 from geo_model.predict import PhotoFailure
+from geo_model.retempering import multiplies_levels
 
 
 def save_clip(folder: Path, layers: int = 2, width: int = 256, features: int = 768) -> Path:
@@ -156,6 +160,31 @@ def test_exports_evaluation_and_failures_work_as_for_any_model(model, sample_pho
     report = evaluate(model, [("a", sample_photos[0]), ("b", sample_photos[1])], truth)
     assert report.measurements.distances_km["hierarchy"][0] == pytest.approx(0, abs=0.01)
     assert report.count == 2
+
+
+def test_there_is_no_map_of_what_mattered_and_that_is_said(model, sample_photos, tmp_path, monkeypatch):
+    with pytest.raises(ActivationMapError, match="model 'geoclip': there is no map of what mattered"):
+        activation_map(model, sample_photos[0])
+    monkeypatch.delenv("GEOCLIP_CLIP_FOLDER")  # also where its weights would have to be fetched first
+    out = tmp_path / "map.png"
+    result = CliRunner().invoke(
+        app, ["explain", str(sample_photos[0]), "--out", str(out), "--model", "geoclip"]
+    )
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "model 'geoclip': there is no map of what mattered" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not out.exists()
+
+
+def test_limited_to_a_level_it_answers_there(model, sample_photos):
+    coarse = limited(model, Level.COARSE)
+    (full,), (found,) = model.predict(sample_photos[0]), coarse.predict(sample_photos[0])
+    np.testing.assert_allclose(found.product, full.levels[Level.COARSE], atol=1e-6)
+    assert found.class_index == full.levels[Level.COARSE].argmax()
+    cells = model.hierarchy[Level.COARSE]
+    assert found.latitude == cells.latitudes[found.class_index]
+    assert not multiplies_levels(full)
+    assert not multiplies_levels(found)
 
 
 def test_the_crops_option_and_the_batch_change_nothing(model, sample_photos):
