@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from geo_model import cli_convert, cli_explain, cli_geoclip, cli_metrics
+from geo_model import cli_convert, cli_explain, cli_geoclip, cli_metrics, cli_tune
 from geo_model.errors import GeoModelError
 
 if TYPE_CHECKING:
@@ -349,6 +349,7 @@ cli_metrics.register(app)
 cli_convert.register(app)
 cli_explain.register(app)
 cli_geoclip.register(app)
+cli_tune.register(app)
 
 
 def main() -> None:

@@ -89,14 +89,14 @@ class Model:
         self.fast_network = fast_network(network, spec.crop_rule.crop_px, device, dtype)
         network = network.to(device=device, dtype=dtype)
         self.network = network.to(memory_format=torch.channels_last)
-        self._run = runner(self.fast_network, self.choices, _VIEWS)
+        self.run = runner(self.fast_network, self.choices, _VIEWS)
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def computing(self, choices: Choices) -> Model:
         """The same model, its weights shared, computing as these choices of its precision say."""
         other = copy.copy(self)
         other.choices = choices
-        other._run = runner(self.fast_network, choices, _VIEWS)
+        other.run = runner(self.fast_network, choices, _VIEWS)
         return other
 
     def predict(
@@ -201,7 +201,7 @@ class Model:
     def _logits(self, crops: Tensor) -> tuple[Tensor, ...]:
         """The same of photos that go through the network together: float32 (N * V, cells)."""
         pixels = normalise(self._moved(crops.flatten(0, 1)), self.spec.crop_rule, self.dtype)
-        outputs = self._run(pixels.contiguous(memory_format=torch.channels_last))
+        outputs = self.run(pixels.contiguous(memory_format=torch.channels_last))
         return tuple(output.float() for output in outputs)
 
     def _moved(self, crops: Tensor) -> Tensor:

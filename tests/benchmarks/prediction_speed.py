@@ -56,7 +56,8 @@ def main() -> None:
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     parser.add_argument("--model", help="model folder for limit, after, start and memory; default: bundled")
     parser.add_argument("--only", action="append", choices=PARTS, help="measure only this; repeatable")
-    parser.add_argument("--choices", action="store_true", help="measure precisions and batch sizes instead")
+    parser.add_argument("--choices", action="store_true", help="measure ways to compute instead")
+    parser.add_argument("--rounds", type=int, default=5, help="how often --choices measures each of them")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     arguments = parser.parse_args()
     if arguments.count < 4:
@@ -120,14 +121,10 @@ def machine(model: Any) -> str:
     """Hardware, versions and how the model computes."""
     import torch
 
-    if model.device.type == "cuda":
-        name = torch.cuda.get_device_name(model.device)
-    else:
-        lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
-        name = f"{name}, {os.cpu_count()} cores"
-    precision = str(model.dtype).removeprefix("torch.")
-    return f"{name}; torch {torch.__version__}, {torch.get_num_threads()} threads; precision {precision}"
+    from geo_model.tuned_choices import device_name
+    from geo_model.tuning_text import in_words
+
+    return f"{device_name(model.device)}; torch {torch.__version__}; {in_words(model.choices)}"
 
 
 def timed(work: Callable[[], Any], device: Any) -> tuple[float, float, Any]:
@@ -379,30 +376,29 @@ def child(code: str, arguments: argparse.Namespace, *more: str) -> Any:
 
 
 def measure_choices(arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
-    """Milliseconds a photo by precision and photos that go through the network together."""
+    """What `python -m geo_model tune` measures, with torch.compile, of the model and of a ResNet-50."""
     import torch
     from prediction_usual_way import comparison
 
     import geo_model
+    from geo_model.tuning import Tuning
+    from geo_model.tuning_text import in_words, tuning_lines
 
     photos, source = read_photos(arguments.photos, arguments.count)
+    model = geo_model.load(arguments.model, arguments.device, "float32")
     result: dict[str, Any] = {"photos": source}
-    for precision in ("float32", "bfloat16"):
-        model = geo_model.load(arguments.model, arguments.device, precision)
-        say(machine(model))
-        for each in (model, comparison(model, photos, USUAL_BACKBONE).model(model.dtype)):
-            for together in (1, 2, 4, 8) if each.device.type == "cpu" else (16, 32, 64, 128):
-                batches = list(normalised_batches(each, photos[:together], together))
-                with torch.inference_mode():
-                    each.fast_network(batches[0])
-                    runs = [timed(lambda: each.fast_network(batches[0]), each.device) for _ in range(3)]  # noqa: B023
-                spent = [1000 * statistics.median(run[column] for run in runs) for column in (0, 1)]
-                per_photo = [value / min(together, len(photos)) for value in spent]
-                result[f"{each.spec.backbone} {precision} {together}"] = per_photo
-                say(
-                    f"  {each.spec.backbone}, {together} photos at once: {per_photo[0]:.1f} ms a photo, "
-                    f"{per_photo[1]:.1f} ms of processor time"
-                )
+    for each in (model, comparison(model, photos, USUAL_BACKBONE).model(torch.float32)):
+        tuning = Tuning(each, compiled=True, rounds=arguments.rounds)
+        tuning.run()
+        say("\n".join(tuning_lines(tuning)) + "\n")
+        result[each.spec.backbone] = {
+            "chosen": in_words(tuning.chosen),
+            "milliseconds": {
+                in_words(timing.choices): [1000 * seconds for seconds in timing.seconds]
+                for timing in (*tuning.network, *tuning.reading)
+            },
+            "notes": tuning.notes,
+        }
     return result
 
 
