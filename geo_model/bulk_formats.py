@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from geo_model.predict import Prediction
 
 BULK_FORMATS = ("csv", "parquet", "geojsonl")
 _ROWS_TOGETHER = 20_000
+_ROWS_PARSED = 1_000
 _TEXTS = ("photo", "token", "place", "country_code")
 
 
@@ -108,11 +109,19 @@ def write_parquet(lines: Path, target: Path, columns: list[str], settings: dict[
         open(lines, encoding="utf-8") as file,
         pq.ParquetWriter(target, schema, compression="zstd") as writer,
     ):
-        while rows := [json.loads(line) for line in islice(file, _ROWS_TOGETHER)]:
-            width = len(columns)
-            padded = [[*row, *[None] * (width - len(row))] for row in rows]
-            arrays = [
-                pa.array(values, field.type)
-                for values, field in zip(zip(*padded, strict=True), schema, strict=True)
-            ]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        while parts := list(islice(_tables(file, schema), _ROWS_TOGETHER // _ROWS_PARSED)):
+            writer.write_table(pa.concat_tables(parts))
+
+
+def _tables(lines: Iterable[str], schema: Any) -> Iterator[Any]:  # noqa: ANN401
+    """Arrow tables of a thousand rows each, for as Python's objects rows take up many times their size."""
+    import pyarrow as pa
+
+    lines = iter(lines)
+    while rows := [json.loads(line) for line in islice(lines, _ROWS_PARSED)]:
+        padded = [[*row, *[None] * (len(schema) - len(row))] for row in rows]
+        arrays = [
+            pa.array(values, field.type)
+            for values, field in zip(zip(*padded, strict=True), schema, strict=True)
+        ]
+        yield pa.Table.from_arrays(arrays, schema=schema)

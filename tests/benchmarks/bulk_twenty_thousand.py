@@ -56,7 +56,9 @@ def write_repeated(path: Path, photos: list[bytes], count: int) -> set[str]:
     return {f"{path}/photos/{number:06}.jpg" for number in range(count)}
 
 
-def tiny_model(folder: Path) -> Path:
+def tiny_model(
+    folder: Path, backbone: str = "test_efficientnet", resize_px: int = 112, crop_px: int = 96
+) -> Path:
     """A model folder with a tiny backbone and random weights, 320 fine cells."""
     import numpy as np
     import torch
@@ -75,10 +77,10 @@ def tiny_model(folder: Path) -> Path:
         return Partitioning(f"tiny-{level}", ids, np.full(len(ids), 9), latitudes, longitudes)
 
     hierarchy = Hierarchy.build(*(partitioning(level) for level in (1, 2, 3)))
-    rule = CropRule(112, 96, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    rule = CropRule(resize_px, crop_px, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     spec = ModelSpec(
         name="tiny",
-        backbone="test_efficientnet",
+        backbone=backbone,
         class_counts=hierarchy.sizes,
         crop_rule=rule,
         temperature=Temperature(1.0, 1.0, 1.0, 1.0),
