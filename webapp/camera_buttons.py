@@ -43,6 +43,8 @@ def show_camera_buttons(camera: Callable[[], Camera], look: Callable[[Camera | N
     def turn(steps: dict[str, int]) -> None:
         look(stepped(camera(), **steps) if steps else None)
 
+    # deck.gl takes the focus ring away from what takes its keys.
+    st.html("<style>.deck-events-root:focus-visible { outline: 2px solid currentColor !important; }</style>")
     with st.container(horizontal=True, gap="xsmall"):
         for icon, label, steps in buttons:
             st.button(
@@ -52,3 +54,4 @@ def show_camera_buttons(camera: Callable[[], Camera], look: Callable[[Camera | N
                 on_click=turn,
                 args=(steps,),
             )
+    st.caption(tr("By keyboard: Tab to a chart, then the arrow keys, + and −; the table reaches every cell."))
