@@ -65,7 +65,7 @@ class Tuning:
     Args:
         model: Of timm's networks, loaded in float32.
         compiled: Whether torch.compile is measured and may be chosen: every new process compiles anew.
-        rounds: How often each choice is measured.
+        rounds: How often each choice is measured; None is 5 times.
 
     Attributes:
         network: What was found of the network.
@@ -77,10 +77,10 @@ class Tuning:
         GeoModelError: The model's network leaves nothing to choose.
     """
 
-    def __init__(self, model: Model, compiled: bool = False, rounds: int = _ROUNDS) -> None:
+    def __init__(self, model: Model, compiled: bool = False, rounds: int | None = None) -> None:
         if not isinstance(model.network, GeoNetwork):
             raise GeoModelError(f"{model.spec.name} runs as its package has it; there is nothing to tune.")
-        self.model, self.rounds = model, rounds
+        self.model, self.rounds = model, rounds or _ROUNDS
         self.notes: list[str] = []
         self.before = self.chosen = built_in(model.device)
         if compiled and (reason := _no_compiler(model.device)):

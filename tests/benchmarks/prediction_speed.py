@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--model", help="model folder for limit, after, start and memory; default: bundled")
     parser.add_argument("--only", action="append", choices=PARTS, help="measure only this; repeatable")
     parser.add_argument("--choices", action="store_true", help="measure ways to compute instead")
-    parser.add_argument("--rounds", type=int, default=5, help="how often --choices measures each of them")
+    parser.add_argument("--rounds", type=int, help="how often --choices measures each of them")
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     arguments = parser.parse_args()
     if arguments.count < 4:

@@ -46,7 +46,7 @@ def test_one_photo_alone(model, sample_photos):
     assert model.predict([]) == []
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-3)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-3), ("auto", 2e-3)])
 def test_answers_do_not_depend_on_the_batch(tiny_model_folder, sample_photos, precision, tolerance):
     model = geo_model.load(tiny_model_folder, device="cpu", precision=precision)
     photos = [*sample_photos, *reversed(sample_photos), sample_photos[0]]
