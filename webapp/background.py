@@ -79,6 +79,11 @@ class BackgroundWork(ABC):
         """Stop after the photos that the network is at."""
         self._stop.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop and has not stopped yet."""
+        return self._stop.is_set() and self.state == "running"
+
     def wait(self, seconds: float | None = None) -> None:
         """Wait until the work rests."""
         if self._thread is not None:

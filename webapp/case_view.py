@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
+from unicodedata import combining, normalize
 
 import numpy as np
 import streamlit as st
@@ -18,7 +19,7 @@ from webapp.language import tr
 from webapp.locate_wording import NO_GLOBE
 from webapp.photo_card import show_card
 from webapp.prediction_sets import PredictionSet
-from webapp.wording import capitalised, distance
+from webapp.wording import capitalised, country_name, distance, place_text
 
 _ERROR_STOPS_KM = (0, 1, 5, 25, 100, 200, 500, 750, 1500, 2500, 5000, 10_000, 20_100)
 _SET, _RANGE, _VIEW, _ORDER = "cases-set", "cases-range", "cases-view", "cases-order"
@@ -84,25 +85,39 @@ def _filtered(state: EvaluationSession, shown: PredictionSet) -> NDArray[np.int6
     low, high = st.session_state[_RANGE]
     kept &= (shown.distances_km >= low) & (shown.distances_km <= high)
     state.note(_RANGE)
+    codes = {place.country: place.country_code for place in shown.truth_places}
+
+    def in_words(country: str) -> str:
+        return country_name(codes[country], country)
+
     countries = np.array([place.country for place in shown.truth_places], dtype=object)
     licences = np.array([shown.licence(row) for row in range(len(shown.table))], dtype=object)
-    for column, label, values, explanation in (
-        (middle, tr(words.COUNTRIES), countries, tr(words.COUNTRIES_HELP)),
-        (right, tr(words.LICENCES), licences, None),
+    for column, label, values, explanation, named in (
+        (middle, words.COUNTRIES, countries, tr(words.COUNTRIES_HELP), in_words),
+        (right, words.LICENCES, licences, None, tr),
     ):
-        options = sorted(set(values))
+        options = _alphabetical(values, named)
         if len(options) < 2:
             continue
         key = f"cases-{label}-{shown.key}"
         state.keep(key, [])
         with column:
             wanted = st.multiselect(
-                label, options, key=key, placeholder=tr(words.ANY), help=explanation, format_func=tr
+                tr(label), options, key=key, placeholder=tr(words.ANY), help=explanation, format_func=named
             )
         state.note(key)
         if wanted:
             kept &= np.isin(values, wanted)
     return np.flatnonzero(kept)
+
+
+def _alphabetical(values: NDArray[np.object_], named: Callable[[str], str]) -> list[str]:
+    """Each value once, sorted by what it is called; accents and capitals make no difference."""
+
+    def plain(value: str) -> str:
+        return "".join(char for char in normalize("NFKD", named(value)) if not combining(char)).casefold()
+
+    return sorted(set(values), key=plain)
 
 
 def _choose_view(state: EvaluationSession) -> bool:
@@ -136,8 +151,8 @@ def _show_globe(
     texts = [
         {
             "error": distance(float(shown.distances_km[row])),
-            "taken": capitalised(shown.truth_places[row].text),
-            "predicted": capitalised(shown.answer_places[row].text),
+            "taken": capitalised(place_text(shown.truth_places[row])),
+            "predicted": capitalised(place_text(shown.answer_places[row])),
         }
         for row in drawn.tolist()
     ]
@@ -183,9 +198,11 @@ def _show_table(state: EvaluationSession, shown: PredictionSet, rows: NDArray[np
     st.dataframe(
         {
             tr(words.COLUMN_ERROR): [round(float(shown.distances_km[row]), 2) for row in ordered.tolist()],
-            tr(words.COLUMN_TAKEN): [capitalised(shown.truth_places[row].text) for row in ordered.tolist()],
+            tr(words.COLUMN_TAKEN): [
+                capitalised(place_text(shown.truth_places[row])) for row in ordered.tolist()
+            ],
             tr(words.COLUMN_PREDICTED): [
-                capitalised(shown.answer_places[row].text) for row in ordered.tolist()
+                capitalised(place_text(shown.answer_places[row])) for row in ordered.tolist()
             ],
             **licence,
             tr(words.COLUMN_PHOTO): [shown.table.photo_ids[row] for row in ordered.tolist()],

@@ -134,7 +134,7 @@ def _km_axis(column: str, title: str) -> alt.X:
         f"{column}:Q",
         title=title,
         scale=alt.Scale(type="log", domain=[SMALLEST_KM, LARGEST_KM]),
-        axis=alt.Axis(values=_TICKS_KM, format="~g", labelOverlap=True, grid=False),
+        axis=alt.Axis(values=_TICKS_KM, format=",~r", labelOverlap=True, grid=False),
     )
 
 

@@ -21,7 +21,7 @@ from webapp import evaluation_wording as words
 from webapp.evaluation_session import EvaluationSession, evaluation_session
 from webapp.language import figures, tr
 from webapp.prediction_sets import PredictionSet
-from webapp.wording import capitalised, literal
+from webapp.wording import capitalised, literal, place_text
 
 _LONGEST_SIDE_PX = 640
 
@@ -37,7 +37,7 @@ def show_card(state: EvaluationSession, chosen: PredictionSet, row: int) -> None
             (tr(words.CARD_PREDICTED), "my_location", chosen.answer_places[row], chosen.table.points[row]),
         ):
             st.markdown(
-                f":material/{icon}: **{title}**: {literal(capitalised(place.text))}  \n"
+                f":material/{icon}: **{title}**: {literal(capitalised(place_text(place)))}  \n"
                 f"`{coordinate_text(float(point[0]), float(point[1]))}`"
             )
         st.caption(tr(words.CARD_SCORE, score=figures(f"{float(geoscore(km)):,.0f}")))

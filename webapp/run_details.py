@@ -7,6 +7,7 @@ import streamlit as st
 from geo_model.measurements import REGION_SHARES
 from geo_model.reliability import expected_calibration_error, reliability_bins
 from webapp import evaluation_wording as words
+from webapp.chart_view import show_chart
 from webapp.error_charts import reliability_chart
 from webapp.evaluation_session import EvaluationSession
 from webapp.figures_table import coverage_html
@@ -39,7 +40,7 @@ def show_details(state: EvaluationSession, made: PredictionSet) -> None:
         state.note(key)
         answer = st.session_state[key]
         bins = reliability_bins(found.confidences[answer], found.ranks[answer] == 1)
-        st.altair_chart(reliability_chart(bins), width="stretch", alt=tr(words.RELIABILITY_ALT))
+        show_chart(reliability_chart(bins), tr(words.RELIABILITY_ALT))
         st.caption(
             tr(
                 words.CALIBRATION_ERROR,

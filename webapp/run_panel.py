@@ -9,29 +9,41 @@ import streamlit as st
 
 from geo_model.errors import GeoModelError
 from geo_model.evaluation import Intake
+from geo_model.photo_files import shown_name
 from geo_model.predict import Model
 from geo_model.truth import Coordinate
 from webapp import evaluation_wording as words
 from webapp.evaluation_run import EvaluationRun, PhotosToRun
 from webapp.evaluation_session import EvaluationSession
 from webapp.language import figures, tr
+from webapp.library_sentences import said
 from webapp.model_gate import model_or_panel
 from webapp.prediction_sets import PredictionSet
 from webapp.serving import serves_this_machine_only
 from webapp.session import session_watch
+from webapp.warning_list import show_warning
 from webapp.wording import as_code, count, literal
 
 MAX_ARCHIVE_MB = 1024
 """Largest archive that a visitor can upload; it lies in memory while the page is open."""
 
 _ARCHIVE_TYPES = [".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz"]
-_NAMED = 8
 _POLL_SECONDS = 1.0
 
 
-def show_run(state: EvaluationSession, sets: Sequence[PredictionSet]) -> None:
-    """Where a run is made ready, and how far the one that was started is."""
-    running = state.active_run is not None and state.active_run.state == "running"
+_REFUSED_ICON = ":material/block:"
+_FOLDER = "run-folder"
+
+
+def show_run(state: EvaluationSession, sets: Sequence[PredictionSet], running: bool) -> None:
+    """Where a run is made ready, and how far the one that was started is.
+
+    Args:
+        state: The page's.
+        sets: The sets of predictions.
+        running: Whether a run was going on when the sets were made. If it has ended since, they lack its last
+            photos, and the page runs again.
+    """
     with st.expander(tr(words.RUN), icon=":material/play_circle:", expanded=bool(state.photos or state.runs)):
         st.markdown(tr(words.RUN_INTRODUCTION))
         model = model_or_panel()
@@ -42,7 +54,7 @@ def show_run(state: EvaluationSession, sets: Sequence[PredictionSet]) -> None:
             if state.photos is not None:
                 _prepare(state, model, state.photos, sets)
         if state.active_run is not None:
-            _show_progress(state)
+            _show_progress(state, state.active_run, running)
 
 
 def _choose_photos(state: EvaluationSession) -> None:
@@ -50,8 +62,7 @@ def _choose_photos(state: EvaluationSession) -> None:
 
     def take_upload() -> None:
         file = st.session_state[key]
-        if file is not None:
-            _read(state, file.getvalue(), file.name)
+        _read(state, file and file.getvalue(), file.name if file else "")
 
     st.file_uploader(
         tr(words.RUN_ARCHIVE),
@@ -64,30 +75,31 @@ def _choose_photos(state: EvaluationSession) -> None:
     if serves_this_machine_only():
 
         def take_path() -> None:
-            path = st.session_state["run-folder"].strip()
-            if path:
-                _read(state, Path(path).expanduser(), path)
+            path = st.session_state[_FOLDER].strip()
+            _read(state, Path(path).expanduser() if path else None, path)
 
-        state.keep("run-folder", "")
+        state.keep(_FOLDER, "")
         st.text_input(
             tr(words.RUN_FOLDER),
-            key="run-folder",
+            key=_FOLDER,
             help=tr(words.RUN_FOLDER_HELP),
             on_change=take_path,
             placeholder="/home/me/photos",
         )
-        state.note("run-folder")
+        state.note(_FOLDER)
     if state.photos_error:
-        st.error(literal(state.photos_error), icon=":material/error:")
+        st.error(literal(said(state.photos_error)), icon=":material/error:")
 
 
-def _read(state: EvaluationSession, source: bytes | Path, name: str) -> None:
-    if isinstance(source, Path) and not serves_this_machine_only():
+def _read(state: EvaluationSession, source: bytes | Path | None, name: str) -> None:
+    """Take other photos, or, where there is no source, none any more."""
+    state.photos, state.photos_error = None, None
+    if source is None or (isinstance(source, Path) and not serves_this_machine_only()):
         return
     try:
-        state.photos, state.photos_error = PhotosToRun(source, name), None
+        state.photos = PhotosToRun(source, name)
     except GeoModelError as error:
-        state.photos, state.photos_error = None, str(error)
+        state.photos_error = str(error)
 
 
 def _prepare(
@@ -95,13 +107,13 @@ def _prepare(
 ) -> None:
     """Say what the photos are, pair them with truth, and offer to start."""
     if photos.refused:
-        lines = [f"- {as_code(refusal.name)} — {literal(refusal.reason)}" for refusal in photos.refused]
+        refused = [(refusal.name, said(refusal.reason)) for refusal in photos.refused]
         heading = tr(
             words.RUN_REFUSED,
             entries=count(len(photos.refused), "entry", "entries"),
-            name=literal(photos.name),
+            name=as_code(photos.name),
         )
-        _list(heading, lines)
+        show_warning(heading, refused, _REFUSED_ICON)
     truths = _choose_truths(state, photos, sets)
     intake = Intake(photos.names(), truths, lambda: None)
     known = sum(1 for _ in intake.named_sources())
@@ -115,7 +127,7 @@ def _prepare(
         state.runs.append((tr(words.RUN_NAME, model=model.spec.name, photos=photos.name), run))
         state.photos = None
         state.round += 1  # an upload field under a new key is empty
-        st.session_state["run-folder"] = ""
+        st.session_state[_FOLDER] = state.kept[_FOLDER] = ""
         run.start()
 
     st.button(
@@ -141,15 +153,6 @@ def _choose_truths(
             except GeoModelError as error:
                 state.truths_error = str(error)
 
-    st.file_uploader(
-        tr(words.RUN_TRUTH_TABLE),
-        type=[".csv"],
-        key=field,
-        help=tr(words.RUN_TRUTH_TABLE_HELP),
-        on_change=take_table,
-    )
-    if state.truths_error:
-        st.error(literal(state.truths_error), icon=":material/error:")
     choices: list[tuple[str, Mapping[str, Coordinate]]] = [
         (
             entry.name,
@@ -168,9 +171,18 @@ def _choose_truths(
         tr(words.RUN_TRUTH),
         range(len(choices)),
         index=best,
-        format_func=lambda number: f"{choices[number][0]} ({known[number]:,})",
+        format_func=lambda number: f"{choices[number][0]} ({count(known[number], 'photo')})",
         key=key,
     )
+    st.file_uploader(
+        tr(words.RUN_TRUTH_TABLE),
+        type=[".csv"],
+        key=field,
+        help=tr(words.RUN_TRUTH_TABLE_HELP),
+        on_change=take_table,
+    )
+    if state.truths_error:
+        st.error(literal(said(state.truths_error)), icon=":material/error:")
     return choices[st.session_state[key]][1]
 
 
@@ -178,39 +190,35 @@ def _choose_truths(
 def _poll(state: EvaluationSession) -> None:
     """How far the run is, asked again every second; the whole page runs again when it ends."""
     run = state.active_run
-    if run is None:
-        return
-    if run.state != "running":
+    if run is None or run.state != "running":
         st.rerun()
     st.progress(run.done / max(run.total, 1), text=words.run_progress(run.done, run.total, run.seconds_left))
+    if run.stopping:
+        st.caption(tr(words.RUN_STOPPING))
+        return
     st.button(tr(words.RUN_CANCEL), icon=":material/close:", on_click=run.cancel, key="run-cancel")
     st.caption(tr(words.RUN_SHOWN))
 
 
-def _show_progress(state: EvaluationSession) -> None:
-    run = state.active_run
-    assert run is not None
-    if run.state == "running":
+def _show_progress(state: EvaluationSession, run: EvaluationRun, running: bool) -> None:
+    if running or run.state == "running":
         _poll(state)
         return
-    photos = count(run.total, "photo")
+    numbers = {"done": figures(f"{run.done - len(run.unreadable):,}"), "photos": count(run.total, "photo")}
     if run.error:
-        st.error(literal(run.error), icon=":material/error:")
+        st.error(literal(said(run.error)), icon=":material/error:")
     if run.state == "done":
-        st.success(tr(words.RUN_DONE, done=figures(f"{run.done:,}"), photos=photos), icon=":material/check:")
+        st.success(tr(words.RUN_DONE, **numbers), icon=":material/check:")
     else:
-        st.info(tr(words.RUN_PAUSED, done=figures(f"{run.done:,}"), photos=photos), icon=":material/pause:")
+        st.info(tr(words.RUN_PAUSED, **numbers), icon=":material/pause:")
         st.button(tr(words.RUN_GO_ON), icon=":material/play_arrow:", on_click=run.start, key="run-go-on")
     if run.unreadable:
-        lines = [f"- {as_code(name)} — {literal(reason)}" for name, reason in run.unreadable.items()]
-        _list(tr(words.RUN_UNREADABLE, photos=count(len(lines), "photo")), lines)
+        unreadable = [
+            (name, said(reason).removeprefix(f"{shown_name(name)}: "))
+            for name, reason in run.unreadable.items()
+        ]
+        heading = tr(words.RUN_UNREADABLE, photos=count(len(unreadable), "photo"))
+        show_warning(heading, unreadable, _REFUSED_ICON)
     if run.repeated:
-        lines = [f"- {as_code(name)}" for name in run.repeated]
-        _list(tr(words.RUN_REPEATED, photos=count(len(lines), "photo")), lines)
-
-
-def _list(heading: str, lines: Sequence[str]) -> None:
-    shown = list(lines[:_NAMED])
-    if len(lines) > _NAMED:
-        shown.append(f"- {tr(words.AND_MORE, number=figures(f'{len(lines) - _NAMED:,}'))}")
-    st.warning("\n".join([heading, "", *shown]), icon=":material/block:")
+        repeated = [(name, "") for name in run.repeated]
+        show_warning(tr(words.RUN_REPEATED, photos=count(len(repeated), "photo")), repeated, _REFUSED_ICON)

@@ -209,4 +209,11 @@ def session_watch() -> Callable[[], bool]:
     if context is None or not runtime.exists():
         return lambda: True
     session_id = context.session_id
-    return lambda: not runtime.exists() or runtime.get_instance().is_active_session(session_id)
+
+    def still_open() -> bool:
+        try:
+            return runtime.get_instance().is_active_session(session_id)
+        except RuntimeError:  # the server has ended; asking before whether it runs would leave a gap
+            return True
+
+    return still_open

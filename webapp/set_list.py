@@ -7,14 +7,16 @@ from functools import partial
 
 import streamlit as st
 
+from geo_model.photo_files import shown_name
 from geo_model.prediction_table import PredictionTable, table_csv
 from webapp import evaluation_wording as words
 from webapp.evaluation_session import EvaluationSession
-from webapp.language import figures, tr
+from webapp.language import tr
+from webapp.library_sentences import said
 from webapp.prediction_sets import PredictionSet
+from webapp.warning_list import show_warning
 from webapp.wording import as_code, count, literal
 
-_NAMED = 8
 _MAX_TABLE_MB = 96
 
 
@@ -44,7 +46,7 @@ def show_sets(state: EvaluationSession, sets: Sequence[PredictionSet]) -> None:
                     on_click=state.remove,
                     args=(entry.key,),
                 )
-        _show_remarks(entry.table)
+        _show_remarks(entry)
 
 
 def show_add_table(state: EvaluationSession) -> None:
@@ -70,26 +72,25 @@ def show_add_table(state: EvaluationSession) -> None:
         )
         st.caption(tr(words.ADD_TABLE_HELP))
         for sentence in state.refusals:
-            st.error(literal(sentence), icon=":material/error:")
+            st.error(literal(said(sentence)), icon=":material/error:")
 
 
-def _show_remarks(table: PredictionTable) -> None:
-    name = as_code(table.name)
+def _show_remarks(entry: PredictionSet) -> None:
+    table, name = entry.table, as_code(entry.name)
     if table.bad_rows:
         heading = tr(words.ROWS_LEFT_OUT, rows=count(len(table.bad_rows), "row"), name=name)
-        _warn(heading, [literal(sentence) for sentence in table.bad_rows])
+        show_warning(heading, [("", said(sentence)) for sentence in table.bad_rows])
     if table.without_answer:
         heading = tr(words.WITHOUT_ANSWER, photos=count(len(table.without_answer), "photo"), name=name)
-        _warn(heading, [f"{as_code(photo)} — {literal(reason)}" for photo, reason in table.without_answer])
+        show_warning(
+            heading,
+            [
+                (photo, said(reason).removeprefix(f"{shown_name(photo)}: "))
+                for photo, reason in table.without_answer
+            ],
+        )
     if table.remarks:
-        _warn(tr(words.REMARKS, name=name), [literal(sentence) for sentence in table.remarks])
-
-
-def _warn(heading: str, sentences: Sequence[str]) -> None:
-    lines = [f"- {sentence}" for sentence in sentences[:_NAMED]]
-    if len(sentences) > _NAMED:
-        lines.append(f"- {tr(words.AND_MORE, number=figures(f'{len(sentences) - _NAMED:,}'))}")
-    st.warning("\n".join([heading, "", *lines]), icon=":material/warning:")
+        show_warning(tr(words.REMARKS, name=name), [("", said(sentence)) for sentence in table.remarks])
 
 
 def _csv(table: PredictionTable) -> bytes:

@@ -10,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from geo_model.cells import Level
+from webapp.chart_view import show_chart
 from webapp.language import tr
 from webapp.session import cell_book
 from webapp.wording import country_name
@@ -54,4 +55,4 @@ def _bars(shares: Sequence[tuple[str, float]], title: str) -> None:
         )
         .properties(height=60 + _BAR_PX * len(shares))
     )
-    st.altair_chart(chart, width="stretch")
+    show_chart(chart, tr("Share of the probability, %"))

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from geo_model.error_breakdown import continents_of, summaries_by_group
+from geo_model.error_breakdown import summaries_by_group
 from geo_model.metrics import DistanceSummary, summarise
 from geo_model.published import BENCHMARKS, benchmark, published_figures
 from webapp import evaluation_wording as words
 from webapp.case_view import show_cases
+from webapp.chart_view import show_chart
 from webapp.comparison_view import show_comparison
 from webapp.error_charts import continent_chart, curve_chart
 from webapp.evaluation_session import EvaluationSession, evaluation_session
@@ -41,7 +42,10 @@ def show_accuracy(state: EvaluationSession, sets: Sequence[PredictionSet]) -> No
 def by_continent(sets: Sequence[PredictionSet]) -> list[tuple[str, tuple[DistanceSummary, ...]]]:
     """Figures of each set's answer by the continent where photos were taken."""
     return [
-        (entry.name, summaries_by_group(continents_of(entry.table.truth), entry.distances_km))
+        (
+            entry.name,
+            summaries_by_group([tr(place.continent) for place in entry.truth_places], entry.distances_km),
+        )
         for entry in sets
     ]
 
@@ -52,11 +56,11 @@ def show_curves(sets: Sequence[PredictionSet]) -> None:
     with left:
         st.subheader(tr(words.CURVES), anchor=False)
         series = [answer for entry in sets for answer in entry.answers()]
-        st.altair_chart(curve_chart(series), width="stretch", alt=tr(words.CURVES_ALT))
+        show_chart(curve_chart(series), tr(words.CURVES_ALT))
     with right:
         st.subheader(tr(words.CONTINENTS), anchor=False)
         continents = by_continent(sets)
-        st.altair_chart(continent_chart(continents), width="stretch", alt=tr(words.CONTINENTS_ALT))
+        show_chart(continent_chart(continents), tr(words.CONTINENTS_ALT))
         st.caption(tr(words.CONTINENTS_CAPTION))
     with st.expander(f"{tr(words.CONTINENTS)}: {tr(words.AS_TABLE)}", icon=":material/table_rows:"):
         st.html(continents_html(continents))
@@ -65,13 +69,14 @@ def show_curves(sets: Sequence[PredictionSet]) -> None:
 state = evaluation_session()
 st.title(tr(words.TITLE), anchor=False)
 st.markdown(tr(words.INTRODUCTION))
+running = state.active_run is not None and state.active_run.state == "running"
 sets = state.sets()
 show_sets(state, sets)
 left, right = st.columns(2, gap="medium")
 with left:
     show_add_table(state)
 with right:
-    show_run(state, sets)
+    show_run(state, sets, running)
 if sets:
     show_accuracy(state, sets)
     show_curves(sets)
