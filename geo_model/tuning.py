@@ -88,7 +88,7 @@ class Tuning:
             self.notes.append(reason)
         self._networks = _network_candidates(model.device, self.before, compiled)
         self._readings = _reading_candidates(model.device, self.before)
-        self.steps = (len(self._networks) + len(self._readings)) * (1 + rounds)
+        self.steps = (len(self._networks) + len(self._readings)) * (1 + self.rounds)
         self.network: list[Timing] = []
         self.reading: list[Timing] = []
 
