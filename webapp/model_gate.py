@@ -72,7 +72,8 @@ def _ask(download: Download) -> None:
         + tr(
             "Nothing is fetched unless you click; the photos stay here either way. The host may pass the "
             "download on to its own storage servers. The weights are kept in Hugging Face's cache on this "
-            "computer, and then GeoCLIP's gallery is encoded once, which takes a minute or two."
+            "computer, and then GeoCLIP's gallery is encoded once, which takes a minute or two. The page "
+            "About has other models."
         ),
         icon=":material/cloud_download:",
     )
@@ -111,7 +112,10 @@ def _poll(work: GeoclipPreparation) -> None:
     st.progress(min(1.0, work.done / max(work.total, 1)), text=_progress_text(work))
     if serves_this_machine_only():
         st.button(tr("Stop"), icon=":material/close:", on_click=work.cancel, key="model-download-stop")
-    st.caption(tr("It goes on while you look at other pages. Stopped, it can go on later."))
+    if work.part == "gallery":
+        st.caption(tr("It goes on while you look at other pages. Stopped, it begins anew."))
+    else:
+        st.caption(tr("It goes on while you look at other pages. Stopped, it can go on later."))
 
 
 def _progress_text(work: GeoclipPreparation) -> str:
