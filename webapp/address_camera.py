@@ -57,8 +57,6 @@ export default function ({ setStateValue }) {
 }
 """
 
-_follow = st.components.v2.component("chart_camera", js=_SCRIPT)
-
 
 def follow_camera(key: str, moved: Callable[[Camera], None]) -> None:
     """Have a function called with the camera whenever the viewer has moved it and let go."""
@@ -69,4 +67,6 @@ def follow_camera(key: str, moved: Callable[[Camera], None]) -> None:
             latitude, longitude, zoom = (float(number) for number in found)
             moved(Camera(latitude, (longitude + 180) % 360 - 180, zoom))
 
-    _follow(key=key, height=1, on_camera_change=take)
+    # Registered at each run, which costs nothing: Streamlit 1.65 forgets it where a test starts another app.
+    follow = st.components.v2.component("chart_camera", js=_SCRIPT)
+    follow(key=key, height=1, on_camera_change=take)

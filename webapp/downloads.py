@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,8 @@ _MEDIA_TYPES = {
 }
 
 
-def show_downloads(results: Sequence[Result]) -> None:
-    """A button that unfolds into one for each format; a file is made when its button is clicked."""
+def show_downloads(results: Callable[[], Sequence[Result]]) -> None:
+    """A button that unfolds into one for each format; a click makes the file, of what is located by then."""
     labels = {
         "csv": tr("CSV: a table with a row for each photo"),
         "json": tr("JSON: for programs"),
@@ -72,13 +72,13 @@ def _clean(photo: Photo) -> bytes:
     return without_metadata(photo.read(), name=photo.name).data
 
 
-def _export(name: str, results: Sequence[Result]) -> bytes:
+def _export(name: str, results: Callable[[], Sequence[Result]]) -> bytes:
     """A file of results that names no level finer than the app's limit."""
     allowed = levels_up_to(finest_level())
     shown = [
         replace(result, levels={level: result.levels[level] for level in allowed})
         if isinstance(result, Prediction)
         else result
-        for result in results
+        for result in results()
     ]
     return "".join(exporter(name, draw_region=True)(shown, 5)).encode("utf-8")

@@ -49,13 +49,8 @@ def show_actions(state: Session) -> None:
         if state.photos:
             with st.popover(tr("Add a sample"), icon=":material/add:", type="tertiary"):
                 show_samples(state)
-            results = [
-                exported(photo, state.results[photo.key])
-                for photo in state.photos
-                if photo.key in state.results
-            ]
-            if results:
-                show_downloads(results)
+            if state.located:
+                show_downloads(partial(exported, state))
             st.button(
                 tr("Put all photos away"), icon=":material/close:", type="tertiary", on_click=state.clear
             )
@@ -63,9 +58,14 @@ def show_actions(state: Session) -> None:
             st.button(tr("Undo"), icon=":material/undo:", type="tertiary", on_click=state.undo)
 
 
-def exported(photo: Photo, result: Located | Result) -> Result:
-    """A result under the photo's own name."""
-    return replace(result.prediction if isinstance(result, Located) else result, name=photo.name)
+def exported(state: Session) -> list[Result]:
+    """All results so far, each under its photo's own name."""
+    found = ((photo, state.results.get(photo.key)) for photo in state.photos)
+    return [
+        replace(result.prediction if isinstance(result, Located) else result, name=photo.name)
+        for photo, result in found
+        if result is not None
+    ]
 
 
 def show_notes(state: Session) -> None:
