@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from geo_model.errors import GeoModelError
-from geo_model.geoclip_parts import NAME, Download
+from geo_model.geoclip_parts import CLIP_REPOSITORY, NAME, Download
 from geo_model.predict import Model
 from webapp.language import figures, tr
+from webapp.library_sentences import said
 from webapp.preparation import GeoclipPreparation, NotReadyError
 from webapp.serving import serves_this_machine_only
 from webapp.session import preparation, the_model
@@ -23,7 +24,7 @@ def model_or_panel() -> Model | None:
     except NotReadyError as needed:
         show_preparation(needed)
     except GeoModelError as error:
-        st.error(literal(str(error)), icon=":material/error:")
+        st.error(literal(said(str(error))), icon=":material/error:")
     return None
 
 
@@ -90,7 +91,9 @@ def _ask(download: Download) -> None:
 
 
 def _missing(download: Download) -> str:
-    return tr("The model lacks {what}.", what=literal(download.what))
+    size = figures(f"{download.megabytes / 1000:.1f} GB")
+    name = literal(CLIP_REPOSITORY)
+    return tr("The model lacks CLIP's weights ({name}, about {size}).", name=name, size=size)
 
 
 def _start() -> None:
