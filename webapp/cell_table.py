@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,10 +11,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from geo_model.exports import csv_line
-from webapp.cells_globe import CellValues
+from webapp.cells_globe import CellValues, place_names
 from webapp.globe import CellBook
 from webapp.language import tr
-from webapp.wording import capitalised, count, place_text
+from webapp.wording import count
 
 MOST_ROWS = 1000
 """Most rows sent to the browser; the search looks at all cells, and the file holds all of them."""
@@ -28,7 +28,7 @@ def folded(text: str) -> str:
     return "".join(sign for sign in apart if not unicodedata.combining(sign))
 
 
-def matching(book: CellBook, places: list[str], wanted: str) -> NDArray[np.bool_]:
+def matching(book: CellBook, places: Sequence[str], wanted: str) -> NDArray[np.bool_]:
     """Which cells have a token that begins with a text, or a place that holds it, bool (C,)."""
     text = folded(wanted.strip())
     tokens = book.partitioning.tokens
@@ -76,7 +76,7 @@ def show_table(shown: CellValues, book: CellBook, name: str, choose: Callable[[i
         choose: Takes the class index.
     """
     cells = book.partitioning
-    places = [capitalised(place_text(place)) for place in book.places]
+    places = place_names(book)
     wanted = st.text_input(
         tr("Search for a place or a token"), key="cells-search", placeholder=tr("Lisbon, Japan, 47e …")
     )

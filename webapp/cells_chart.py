@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pydeck
 import streamlit as st
+from numpy.typing import NDArray
 
 from geo_model.cell_facts import ancestor_classes
 from geo_model.cells import Hierarchy, Level
@@ -72,12 +73,19 @@ class Picture:
             self.state.start = self.look_at(level or finest_level(), around)
         return self.state.start
 
+    def region_lines(self, prediction: Prediction, share: float) -> list[NDArray[np.float64]]:
+        """The outline of a credible region; kept until another is asked for, for it takes half a second."""
+        classes = prediction.region(share).classes
+        made_of = (self.hierarchy, np.sort(classes).tobytes())
+        if self.state.outline is None or self.state.outline[0] != made_of:
+            self.state.outline = made_of, region_outline(self.hierarchy.fine, classes)
+        return self.state.outline[1]
+
     def marks(self, level: Level, colours: Palette) -> list[pydeck.Layer]:
         """The credible region, the chosen cell or the one of this level that holds it, and the answer."""
         found, view, prediction = [], self.state.view, self.prediction
         if prediction is not None and view.region:
-            lines = region_outline(self.hierarchy.fine, prediction.region(view.region).classes)
-            found.append(region_layer(lines, colours, flat=self.flat))
+            found.append(region_layer(self.region_lines(prediction, view.region), colours, flat=self.flat))
         chosen, own = chosen_class(view, self.hierarchy), level_of(view.level) or finest_level()
         if chosen is not None:
             above = {own: chosen, **ancestor_classes(self.hierarchy, own, chosen)}

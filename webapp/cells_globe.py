@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pydeck
 from numpy.typing import NDArray
 
 from webapp.globe import DRAWN_SHARE, MOST_CELLS, CellBook, lines_geometry, marks_layer, polygons_layer
-from webapp.language import figures, tr
+from webapp.language import Language, figures, language, tr
 from webapp.palette import Palette, ProbabilityScale, css
 from webapp.wording import capitalised, count, percent, place_text
 
@@ -56,6 +57,16 @@ class CellValues:
         return ProbabilityScale(max(min(lowest, 0.1 * highest), 1e-30), highest)
 
 
+def place_names(book: CellBook) -> tuple[str, ...]:
+    """The place of each cell in the visitor's language; written once, for thousands take a while."""
+    return _names(book, language())
+
+
+@lru_cache(maxsize=12)
+def _names(book: CellBook, _language: Language) -> tuple[str, ...]:
+    return tuple(capitalised(place_text(place)) for place in book.places)
+
+
 def value_layer(
     layer_id: str,
     shown: CellValues,
@@ -67,12 +78,12 @@ def value_layer(
     flat: bool,
 ) -> pydeck.Layer:
     """Cells coloured by a value; row i of the data is `classes[i]`."""
-    values = shown.values[classes]
+    values, names = shown.values[classes], place_names(book)
     rows = [
         {
             "polygon": book.polygon(index, flat=flat),
             "colour": colour,
-            "place": capitalised(place_text(book.places[index])),
+            "place": names[index],
             "value": shown.text(value),
             "token": book.partitioning.tokens[index],
         }

@@ -7,6 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from geo_model.cells import LEVELS, Hierarchy, Level
 from geo_model.decoding import Temperature
 from webapp.globe import FARTHEST, NEAREST, Camera
@@ -100,6 +103,7 @@ class CellsState:
         moves: Counts the cameras that the page has set, so that the chart takes each of them.
         clicks: Counts the clicks in the chart of each level.
         table: Counts the cells chosen elsewhere than in the table, so that a row marked there ends with them.
+        outline: The lines of the credible region drawn last, and what they were made of.
         written: Addresses that this page wrote, to tell those that the visitor opened.
     """
 
@@ -112,6 +116,7 @@ class CellsState:
     moves: int = 0
     clicks: dict[str, int] = field(default_factory=dict)
     table: int = 0
+    outline: tuple[object, list[NDArray[np.float64]]] | None = None
     written: set[frozenset[tuple[str, str]]] = field(default_factory=set)
 
     def open(self, query: Mapping[str, str]) -> bool:
