@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from geo_model.cells import LEVELS, Hierarchy, Level
 from geo_model.decoding import Temperature
+from geo_model.level_limit import finest_level
 from webapp.globe import FARTHEST, NEAREST, Camera
 
 COMBINED = "combined"
@@ -141,10 +142,14 @@ class CellsState:
         self.round += 1
         self.moves += 1
 
-    def click(self, level: str, cell: str | None) -> None:
-        """Show a cell that was clicked in the chart of a level; None where its selection was taken back."""
-        self.view = replace(self.view, level=level, cell=cell)
-        self.clicks[level] = self.clicks.get(level, 0) + 1
+    def click(self, chart: str, cell: str | None) -> None:
+        """Show a cell that was clicked in the chart of a level; None where its selection was taken back.
+
+        On the chart of the finest level the combined probabilities stay on show if they are.
+        """
+        keeps = self.view.level == COMBINED and chart == finest_level().value
+        self.view = replace(self.view, level=COMBINED if keeps else chart, cell=cell)
+        self.clicks[chart] = self.clicks.get(chart, 0) + 1
         self.table += 1
 
     def look(self, camera: Camera | None) -> None:

@@ -126,6 +126,16 @@ def test_what_the_address_says_is_never_trusted():
     assert state.open({"level": "fine"})
 
 
+def test_a_click_on_a_chart_goes_to_its_level_and_counts_for_that_chart():
+    state = CellsState(CellsView("combined", three=True))
+    state.click("fine", "47e5")
+    assert (state.view.level, state.view.cell, state.clicks) == ("combined", "47e5", {"fine": 1})
+    state.click("coarse", "47")
+    assert (state.view.level, state.view.cell, state.clicks) == ("coarse", "47", {"fine": 1, "coarse": 1})
+    state.click("fine", None)
+    assert (state.view.level, state.view.cell) == ("fine", None)
+
+
 def page_with_photo(tiny_model_folder, monkeypatch, prediction, level="combined", three=False) -> AppTest:
     """The page with a photo and, chosen, the most probable of its finest cells."""
     token = prediction.hierarchy.fine.tokens[int(prediction.product.argmax())]
