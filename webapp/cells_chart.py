@@ -139,7 +139,7 @@ def _show_chart(picture: Picture, level: Level | None, key: str, height: int) ->
     def take() -> None:
         rows = st.session_state[key].selection.indices.get(layer_id, [])
         token = book.partitioning.tokens[classes[rows[0]]] if rows else None
-        state.click(name, token)
+        state.click(name, layer_id, token)
 
     deck = globe.draw(
         colours,

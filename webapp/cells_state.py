@@ -103,6 +103,7 @@ class CellsState:
         round: Counts the cells chosen elsewhere than on the globe, so that a click on it ends with them.
         moves: Counts the cameras that the page has set, so that the chart takes each of them.
         clicks: Counts the clicks in the chart of each level.
+        selected: The layer that was clicked last in the chart of each level.
         table: Counts the cells chosen elsewhere than in the table, so that a row marked there ends with them.
         outline: The lines of the credible region drawn last, and what they were made of.
         written: Addresses that this page wrote, to tell those that the visitor opened.
@@ -116,6 +117,7 @@ class CellsState:
     round: int = 0
     moves: int = 0
     clicks: dict[str, int] = field(default_factory=dict)
+    selected: dict[str, str] = field(default_factory=dict)
     table: int = 0
     outline: tuple[object, list[NDArray[np.float64]]] | None = None
     written: set[frozenset[tuple[str, str]]] = field(default_factory=set)
@@ -142,11 +144,15 @@ class CellsState:
         self.round += 1
         self.moves += 1
 
-    def click(self, chart: str, cell: str | None) -> None:
-        """Show a cell that was clicked in the chart of a level; None where its selection was taken back.
+    def click(self, chart: str, layer: str, cell: str | None) -> None:
+        """Show a cell that was clicked in the chart of a level; None where a selection there ended.
 
-        On the chart of the finest level the combined probabilities stay on show if they are.
+        On the chart of the finest level the combined probabilities stay on show if they are. A selection that
+        ended because the page drew another layer is no wish of the viewer, and changes nothing.
         """
+        if cell is None and self.selected.get(chart) != layer:
+            return
+        self.selected[chart] = layer
         keeps = self.view.level == COMBINED and chart == finest_level().value
         self.view = replace(self.view, level=COMBINED if keeps else chart, cell=cell)
         self.clicks[chart] = self.clicks.get(chart, 0) + 1
