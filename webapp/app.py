@@ -12,6 +12,7 @@ if ROOT not in sys.path:  # Streamlit puts only this file's folder there, and th
 from geo_model.errors import GeoModelError  # noqa: E402 - from the folder above
 from webapp.language import choose_language, tr  # noqa: E402
 from webapp.level_notice import level_notice  # noqa: E402
+from webapp.library_sentences import said  # noqa: E402
 
 # Not "pages": a first visit to an address such as /evaluation would then run that page without this file.
 PAGES = Path(__file__).resolve().parent / "app_pages"
@@ -24,7 +25,7 @@ st.set_page_config(
 try:
     limit = level_notice()
 except GeoModelError as error:  # an operator's mistake must not open what was to be closed
-    st.error(str(error), icon=":material/error:")
+    st.error(said(str(error)), icon=":material/error:")
     st.stop()
 page = st.navigation(
     [

@@ -12,8 +12,12 @@ from itertools import chain
 
 from webapp import library_wording as words
 from webapp.language import figures, language, tr
+from webapp.model_wording import ERRORS
 
-_SENTENCES = (*words.PHOTOS, *words.FORMATS, *words.REFUSALS, *words.ARCHIVES, *words.TABLES, *words.RUNS)
+_SENTENCES = (
+    *(*words.PHOTOS, *words.FORMATS, *words.REFUSALS, *words.ARCHIVES, *words.TABLES, *words.RUNS),
+    *ERRORS,
+)
 _WITHIN = {
     "axis": words.AXES,
     "formats": words.FORMATS,

@@ -13,6 +13,7 @@ from geo_model.geoclip_parts import NAME
 from geo_model.model_folder import MODEL_PATH_VARIABLE
 from geo_model.model_list import ModelEntry, model_entries
 from webapp.language import figures, tr
+from webapp.library_sentences import said
 from webapp.preparation import NotReadyError
 from webapp.serving import serves_this_machine_only
 from webapp.session import CHOSEN_MODEL, model_key, session, the_model
@@ -103,7 +104,7 @@ def show_model_choice() -> None:
             help=tr("Offered because this app serves this computer only."),
         )
     if refused := st.session_state.get(_REFUSED):
-        st.error(literal(refused), icon=":material/error:")
+        st.error(literal(said(refused)), icon=":material/error:")
 
 
 def _caption(entry: ModelEntry | None) -> str:

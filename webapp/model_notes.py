@@ -9,7 +9,8 @@ import streamlit as st
 
 from geo_model.model_folder import CARD
 from geo_model.predict import Model
-from webapp.language import figures, tr
+from webapp.language import figures, language, tr
+from webapp.model_wording import CARD_LANGUAGE
 from webapp.wording import distance, literal, percent
 
 _SHOWN_KM = (25, 200, 750, 2500)
@@ -21,10 +22,12 @@ def show_model(model: Model) -> None:
     """The model's name and accuracy, and its card to unfold."""
     st.markdown(tr("**The model: {name}**", name=literal(model.spec.name)))
     if model.spec.description:
-        st.markdown(literal(model.spec.description))
+        st.markdown(literal(tr(model.spec.description)))
     if model.spec.accuracy:
         st.markdown(accuracy_table(model.spec.accuracy))
     with st.expander(tr("Model card"), icon=":material/description:"):
+        if language() != "en":
+            st.caption(tr(CARD_LANGUAGE))
         st.markdown((model.path / CARD).read_text(encoding="utf-8"))
 
 

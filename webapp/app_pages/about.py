@@ -8,6 +8,7 @@ from geo_model.errors import GeoModelError
 from geo_model.predict import Model
 from webapp.language import figures, tr
 from webapp.level_notice import level_notice
+from webapp.library_sentences import said
 from webapp.model_choice import show_model_choice
 from webapp.model_gate import model_or_panel
 from webapp.model_notes import show_model
@@ -32,8 +33,7 @@ def show_machine(model: Model) -> None:
     ]
     if serves_this_machine_only():
         rows.append((tr("Folder"), str(model.path)))
-    lines = [f"| {label} | {literal(value)} |" for label, value in rows]
-    st.markdown("\n".join(["| | |", "| --- | --- |", *lines]))
+    st.markdown("  \n".join(f"**{label}:** {literal(value)}" for label, value in rows))
 
 
 st.title(tr("About"), anchor=False)
@@ -50,7 +50,7 @@ with left:
     try:
         show_model_choice()
     except GeoModelError as error:
-        st.error(literal(str(error)), icon=":material/error:")
+        st.error(literal(said(str(error))), icon=":material/error:")
     else:
         model = model_or_panel()
         if model is not None:
