@@ -14,11 +14,9 @@ the rows or in the failures once. At the end the files take the places asked for
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,42 +24,15 @@ from types import TracebackType
 from typing import IO, Any
 
 from geo_model.bulk_formats import row_names, write_parquet
+from geo_model.bulk_names import SeenNames, name_key
+from geo_model.bulk_places import put, unfinished_folder
 from geo_model.errors import GeoModelError
 from geo_model.exports import csv_line
 from geo_model.files import check_writable
 from geo_model.images import photo_name
 
 _FINISHED = b"finished\n"
-_DIGEST_BYTES = 16
 _SYNC_S = 5.0
-
-
-def name_key(name: str) -> bytes:
-    """What stands for a photo's name, whatever bytes a file system put into it."""
-    return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=_DIGEST_BYTES).digest()
-
-
-class SeenNames:
-    """Names met so far; on disk beyond a few MB, so that millions take no memory. Any thread may ask."""
-
-    def __init__(self) -> None:
-        self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for statement in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-16000"):
-            self._table.execute(f"PRAGMA {statement}")
-        self._table.execute("CREATE TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
-        self._table.execute("BEGIN")
-        self.repeated = 0
-
-    def load(self, keys: Iterator[bytes]) -> None:
-        """Take in the names of photos that are done."""
-        self._table.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((key,) for key in keys))
-
-    def is_new(self, name: str) -> bool:
-        """Whether this name has not been met; from now on it has."""
-        cursor = self._table.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name_key(name),))
-        if cursor.rowcount == 0:
-            self.repeated += 1
-        return cursor.rowcount > 0
 
 
 class BulkOutput:
@@ -259,8 +230,8 @@ class BulkOutput:
     def _settle(self) -> None:
         """Move finished files to their places; can be begun again after a kill."""
         failed = json.loads((self.folder / "counts.json").read_text(encoding="utf-8"))["failed"]
-        _put(self.folder / "failures.csv", self.failures, wanted=failed > 0)
-        _put(self.folder / "rows", self.out)
+        put(self.folder / "failures.csv", self.failures, wanted=failed > 0)
+        put(self.folder / "rows", self.out)
         shutil.rmtree(self.folder)
 
     def _lock(self) -> None:
@@ -292,28 +263,3 @@ class _Explained:
             raise GeoModelError(
                 f"{self.folder} cannot be written ({why}); put that right and give --resume to go on."
             ) from error
-
-
-def unfinished_folder(out: str) -> Path:
-    """Where the run that writes `out` is kept: beside it, or in the current folder if it is on `s3://`."""
-    return Path((out.rsplit("/", 1)[1] if out.startswith("s3://") else out) + ".unfinished")
-
-
-def failures_beside(out: str) -> str:
-    """Where the failures go unless another place is given: `places.failures.csv` beside `places.csv`."""
-    folder, _, name = out.rpartition("/")
-    stem = name.rsplit(".", 1)[0]
-    return f"{folder}/{stem}.failures.csv" if folder or out.startswith("/") else f"{stem}.failures.csv"
-
-
-def _put(file: Path, target: str, wanted: bool = True) -> None:
-    if target.startswith("s3://"):
-        if wanted and file.exists():
-            from geo_model.object_store import upload
-
-            upload(os.fspath(file), target)
-    elif not wanted:
-        Path(target).unlink(missing_ok=True)
-    elif file.exists():
-        shutil.move(file, f"{target}.part")  # --failures may lie on another disk; a rename is whole
-        os.replace(f"{target}.part", target)

@@ -11,11 +11,11 @@ import logging
 import os
 import pickle
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from geo_model.bulk import BulkSettings, Line
-from geo_model.bulk_output import name_key
+from geo_model.bulk_names import name_key
 from geo_model.errors import GeoModelError
 from geo_model.photo_sources import PhotoSources
 
@@ -129,11 +129,12 @@ class RayEngine:
     def _located(self, blocks: list[Any]) -> Iterator[Line]:
         import ray
 
-        resources = ray.cluster_resources()
-        cores, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        gpus = int(sum(node.get("GPU", 0) for node in nodes))
         on_gpu = gpus > 0 and not self.device.startswith("cpu")
-        workers = min(self.workers or (gpus if on_gpu else max(1, cores // 4)), len(blocks))
-        threads = max(1, cores // workers)
+        wanted = self.workers or (gpus if on_gpu else None)
+        workers, threads = shared_out([int(node.get("CPU", 0)) for node in nodes], wanted)
+        workers = min(workers, len(blocks))
         # It has no other way yet to say how often a worker is replaced.
         warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", DeprecationWarning)
         located = ray.data.from_arrow(blocks).map_batches(
@@ -142,7 +143,7 @@ class RayEngine:
             batch_size=None,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(size=workers),
-            num_cpus=min(threads, cores),
+            num_cpus=threads,
             num_gpus=1 if on_gpu else 0,
             max_restarts=-1,
             max_task_retries=_TRIES_AFTER_DEATH,
@@ -154,3 +155,18 @@ class RayEngine:
                 if (key := name_key(name)) not in given:
                     given.add(key)
                     yield name, reason, row
+
+
+def shared_out(node_cores: Sequence[int], workers: int | None) -> tuple[int, int]:
+    """How many workers there are, and the cores of each, so that all of them have room on the nodes.
+
+    Args:
+        node_cores: Cores of each machine of the cluster.
+        workers: How many are wanted; None is one for four cores.
+    """
+    wanted = min(workers or max(1, sum(cores // 4 for cores in node_cores)), max(1, sum(node_cores)))
+    most = max(1, *node_cores)
+    threads = next(
+        each for each in range(most, 0, -1) if each == 1 or sum(c // each for c in node_cores) >= wanted
+    )
+    return wanted, threads

@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from geo_model.cli import BatchSizeOption, Crops, CropsOption, DeviceOption, Precision, PrecisionOption
+from geo_model.cli_options import (
+    BatchSizeOption,
+    Crops,
+    CropsOption,
+    DeviceOption,
+    Precision,
+    PrecisionOption,
+)
 from geo_model.errors import DeviceError
 
 

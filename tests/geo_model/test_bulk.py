@@ -18,7 +18,8 @@ import pytest
 from typer.testing import CliRunner
 
 from geo_model.archive_members import members
-from geo_model.bulk_output import BulkOutput, failures_beside, unfinished_folder
+from geo_model.bulk_output import BulkOutput
+from geo_model.bulk_places import failures_beside, unfinished_folder
 from geo_model.cli import app
 from geo_model.errors import GeoModelError
 from geo_model.photo_sources import PhotoSources, Unreadable, open_source
@@ -282,6 +283,7 @@ def test_ctrl_c_says_how_to_go_on(tiny_model_folder, small_photo, write_tar, tmp
         ["a.jpg", "--engine", "ray"],
         ["a.jpg", "--failures", "f.csv", "--out", "x.json"],
         ["-", "--resume", "--out", "x.csv"],
+        ["a.jpg", "--workers", "2", "--out", "x.csv"],
     ],
 )
 def test_options_that_do_not_go_together_are_refused(locate, arguments):
