@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,22 @@ PHONE = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML) Chrome/130 M
 
 
 @contextlib.contextmanager
-def serve_app(model_folder: Path | None, working_folder: Path, log: Path) -> Iterator[str]:
-    """Start `streamlit run webapp/app.py` and give its address; None shows the bundled model."""
+def serve_app(
+    model_folder: Path | None,
+    working_folder: Path,
+    log: Path,
+    starter: Sequence[str] = ("-m", "streamlit"),
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[str]:
+    """Start `streamlit run webapp/app.py` and give its address.
+
+    Args:
+        model_folder: None shows the bundled model.
+        working_folder: Where the app is started.
+        log: The file for what it prints.
+        starter: What Python runs as Streamlit's command.
+        variables: More environment variables.
+    """
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -46,7 +60,8 @@ def serve_app(model_folder: Path | None, working_folder: Path, log: Path) -> Ite
     environment.pop("PYTHONPATH", None)
     if model_folder:
         environment["GEO_MODEL"] = str(model_folder)
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "webapp" / "app.py")]
+    environment.update(variables or {})
+    command = [sys.executable, *starter, "run", str(ROOT / "webapp" / "app.py")]
     with log.open("w") as output:
         server = subprocess.Popen(
             [*command, "--server.port", str(port), "--server.headless", "true"],
@@ -259,6 +274,19 @@ def german_locate_page(browser: Browser, app_address: str) -> Iterator[LocatePag
     )
     yield LocatePage(context, app_address)
     context.close()
+
+
+@pytest.fixture
+def batch_page(browser: Browser, tmp_path: Path) -> Iterator[LocatePage]:
+    """The page Locate of an app with the bundled model; tmp_path/allowed says how far a batch may go."""
+    starter = [str(Path(__file__).with_name("streamlit_with_a_gate.py"))]
+    variables = {"PHOTOS_ALLOWED": str(tmp_path / "allowed")}
+    with serve_app(None, tmp_path, tmp_path / "log.txt", starter, variables) as address:
+        context = browser.new_context(
+            viewport={"width": 1280, "height": 1000}, color_scheme="light", locale="en-GB"
+        )
+        yield LocatePage(context, address)
+        context.close()
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ def about(tiny_model_folder, monkeypatch):
 
     def open_page(own_machine: bool = True) -> AppTest:
         monkeypatch.setenv("GEO_MODEL", str(tiny_model_folder))
-        monkeypatch.setattr("webapp.serving.serves_this_machine_only", lambda: own_machine)
-        monkeypatch.setattr(model_choice, "serves_this_machine_only", lambda: own_machine)
+        for module in ("serving", "model_choice", "responsible_use"):
+            monkeypatch.setattr(f"webapp.{module}.serves_this_machine_only", lambda: own_machine)
         at = AppTest.from_file(str(APP), default_timeout=6000).run()
         at.switch_page("app_pages/about.py").run()
         assert not at.exception
