@@ -42,14 +42,18 @@ class Choices:
 
 
 def choices_for(
-    device: torch.device, backbone: str | None = None, dtype: torch.dtype | None = None
+    device: torch.device,
+    backbone: str | None = None,
+    dtype: torch.dtype | None = None,
+    parameters: int = 0,
 ) -> Choices:
     """The choices for a device of this machine.
 
     Args:
         device: The device.
         backbone: The network; what `tune` found for it on this machine goes before what is built in.
-        dtype: What was found counts only if it is of this precision; None takes any.
+        dtype: The precision; what was found counts only if it is of this one. None takes the fastest.
+        parameters: How many numbers the network's backbone has learned.
     """
     if backbone is not None:
         from geo_model.tuned_choices import tuned
@@ -57,31 +61,54 @@ def choices_for(
         found = tuned(device, backbone)
         if found is not None and dtype in (None, found.dtype):
             return found
-    return built_in(device)
+    return built_in(device, dtype, parameters)
 
 
-def built_in(device: torch.device) -> Choices:
-    """The choices for a device that nothing was tuned on."""
+def built_in(device: torch.device, dtype: torch.dtype | None = None, parameters: int = 0) -> Choices:
+    """The choices for a device that nothing was tuned on; takes what `choices_for` does."""
     cores = os.cpu_count() or 2
     if device.type == "cuda":
         # Not measured: no GPU was at hand; `tune` measures CUDA graphs and nvJPEG there. Photos enough that
         # launching kernels takes no share of the time, and readers enough that decoding, 3 to 5 ms of a core
         # a photo, keeps up.
         bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Choices(torch.bfloat16 if bfloat16 else torch.float16, 64, None, min(32, cores), 1)
-    # Measured once on an AMD EPYC (Zen 4) that others used too: least of three, one thread, made-up pixels,
-    # networks not yet folded; milliseconds of processor time a photo of five crops, by photos at once:
-    #                                           1     4
-    #   EfficientNet-Lite2, 260 px, float32   279   307
-    #   EfficientNet-Lite2, 260 px, bfloat16  106   155
-    #   ResNet-50, 224 px, float32            630   623
-    #   ResNet-50, 224 px, bfloat16           280   305
-    # One photo's activations stay in the cache, four photos' do not. More threads share more photos; that was
-    # not measured.
-    dtype = torch.bfloat16 if multiplies_bfloat16() else torch.float32
-    photos_at_once = max(1, torch.get_num_threads() // 4)
+        fastest = torch.bfloat16 if bfloat16 else torch.float16
+        return Choices(dtype or fastest, 64, None, min(32, cores), 1)
+    dtype = dtype or (torch.bfloat16 if multiplies_bfloat16() else torch.float32)
+    photos_at_once = _photos_at_once(dtype, parameters)
     # Decoding 16 photos together takes half as long a photo as 8: it waits for a matrix of 4,773 x 4,773.
-    return Choices(dtype, max(16, photos_at_once), photos_at_once, max(1, min(8, cores // 2)), 0)
+    # Two readers instead of one: 64 instead of 73 ms a photo with Lite2 on those 2 cores, 137 instead of 148
+    # with ResNet-50.
+    return Choices(dtype, max(16, photos_at_once), photos_at_once, max(2, min(8, cores // 2)), 0)
+
+
+_LARGE = 16_000_000
+"""Parameters from which on a network spends its time with reading them."""
+
+
+def _photos_at_once(dtype: torch.dtype, parameters: int) -> int:
+    """Photos of five crops that go through a network together on the CPU.
+
+    Milliseconds a photo by the clock, medians of 5 in turns on 2 cores of an AMD EPYC (Zen 4) with nothing else
+    on it; torch 2.15, folded networks, made-up pixels; by photos at once
+    (`python tests/benchmarks/prediction_speed.py --choices --rounds 5`):
+
+                                              1    2    4
+        EfficientNet-Lite2, 260 px, float32    97  110  135
+        EfficientNet-Lite2, 260 px, bfloat16   61   54   58
+        ResNet-50, 224 px, float32            272  268  280
+        ResNet-50, 224 px, bfloat16           150  140  134
+
+    A small network's activations stay in the cache when there are few of them, and those of bfloat16 are half
+    the size; a large one reads its weights once for all photos. More threads share more photos; that was not
+    measured.
+
+    torch.compile (inductor, weights frozen) saved 4 to 13 ms a photo there after 4 to 18 s of compiling in
+    every new process: it pays after 600 to 3,600 photos, where others use the processor too not always. So it
+    is no default; `tune --compile` keeps it where it does.
+    """
+    least = (2 if parameters >= _LARGE else 1) * (2 if dtype is torch.bfloat16 else 1)
+    return max(least, torch.get_num_threads() // 4)
 
 
 def multiplies_bfloat16() -> bool:

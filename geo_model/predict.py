@@ -28,7 +28,7 @@ from geo_model.model_folder import ModelFolder, ModelSpec, find_model, read_mode
 from geo_model.photo_crops import Named, PhotoCrops, PhotoInput, Source, is_one_photo
 from geo_model.prediction import Candidate, PhotoFailure, Prediction, Region
 from geo_model.ranking import ranked_cells
-from geo_model.running import Arriving, fast_network, runner
+from geo_model.running import Arriving, backbone_parameters, fast_network, runner
 
 __all__ = [
     "Candidate",
@@ -84,7 +84,7 @@ class Model:
         self.device = device
         self.dtype = dtype
         self.decoder = Decoder(self.hierarchy, self.spec.temperature, self.spec.decoding)
-        self.choices = choices_for(device, spec.backbone, dtype)
+        self.choices = choices_for(device, spec.backbone, dtype, backbone_parameters(network))
         network = network.eval()
         self.fast_network = fast_network(network, spec.crop_rule.crop_px, device, dtype)
         network = network.to(device=device, dtype=dtype)

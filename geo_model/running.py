@@ -36,6 +36,12 @@ def fast_network(network: nn.Module, crop_px: int, device: torch.device, dtype: 
     return fast.to(memory_format=torch.channels_last)
 
 
+def backbone_parameters(network: nn.Module) -> int:
+    """How many numbers the network has learned, those of its heads not counted."""
+    backbone = network.backbone if isinstance(network, GeoNetwork) else network
+    return sum(parameter.numel() for parameter in backbone.parameters())
+
+
 def runner(network: nn.Module, choices: Choices, views: int) -> Run:
     """What gives the logits of normalised crops (B, 3, S, S) in the way that the choices name.
 

@@ -23,9 +23,10 @@ from PIL import Image
 
 from geo_model import gpu_jpeg
 from geo_model.errors import GeoModelError
-from geo_model.measured_choices import Choices, built_in, multiplies_bfloat16
+from geo_model.measured_choices import Choices, built_in
 from geo_model.network import GeoNetwork
 from geo_model.predict import Model
+from geo_model.running import backbone_parameters
 
 WORTH = 1.03
 """How many times as fast as the built-in choice another must be to take its place: less is noise."""
@@ -82,12 +83,13 @@ class Tuning:
             raise GeoModelError(f"{model.spec.name} runs as its package has it; there is nothing to tune.")
         self.model, self.rounds = model, rounds or _ROUNDS
         self.notes: list[str] = []
-        self.before = self.chosen = built_in(model.device)
+        parameters = backbone_parameters(model.network)
         if compiled and (reason := _no_compiler(model.device)):
             compiled = False
             self.notes.append(reason)
-        self._networks = _network_candidates(model.device, self.before, compiled)
-        self._readings = _reading_candidates(model.device, self.before)
+        self._networks = _network_candidates(model.device, parameters, compiled)
+        self.chosen = self._networks[0]
+        self._readings = _reading_candidates(model.device, self.chosen)
         self.steps = (len(self._networks) + len(self._readings)) * (1 + self.rounds)
         self.network: list[Timing] = []
         self.reading: list[Timing] = []
@@ -165,23 +167,26 @@ class Tuning:
         return max(better, key=lambda timing: timing.times_as_fast(built), default=built).choices
 
 
-def _network_candidates(device: torch.device, before: Choices, compiled: bool) -> list[Choices]:
+def _network_candidates(device: torch.device, parameters: int, compiled: bool) -> list[Choices]:
     """The built-in choice first."""
-    if device.type == "cuda":
-        dtypes = [before.dtype, torch.float32]
-        sizes = [replace(before, batch_size=size) for size in _GPU_BATCHES]
+    fastest = built_in(device, parameters=parameters)
+    candidates: list[Choices] = []
+    for dtype in dict.fromkeys([fastest.dtype, torch.float32]):
+        before = built_in(device, dtype, parameters)
+        if device.type == "cuda":
+            sizes = [replace(before, batch_size=size) for size in _GPU_BATCHES]
+        else:
+            sizes = [
+                replace(before, photos_at_once=size, batch_size=max(size, before.batch_size))
+                for size in _CPU_PHOTOS_AT_ONCE
+            ]
         eager = [before, *(size for size in sizes if size != before)]
-        eager += [replace(choices, way="graph") for choices in eager]
-    else:
-        dtypes = [before.dtype, torch.float32] if multiplies_bfloat16() else [torch.float32]
-        sizes = [
-            replace(before, photos_at_once=size, batch_size=max(size, before.batch_size))
-            for size in _CPU_PHOTOS_AT_ONCE
-        ]
-        eager = [before, *(size for size in sizes if size != before)]
-    if compiled:
-        eager.append(replace(before, way="compiled"))
-    return [replace(choices, dtype=dtype) for dtype in dict.fromkeys(dtypes) for choices in eager]
+        candidates += eager
+        if device.type == "cuda":
+            candidates += [replace(choices, way="graph") for choices in eager]
+        if compiled:
+            candidates.append(replace(before, way="compiled"))
+    return candidates
 
 
 def _reading_candidates(device: torch.device, before: Choices) -> list[Choices]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# What `tune` found on the tester's machine must not change what a test sees.
+os.environ["GEO_MODEL_TUNED_CHOICES"] = ""
 
 
 @pytest.fixture(scope="session")
