@@ -77,7 +77,7 @@ def built_in(device: torch.device, dtype: torch.dtype | None = None, parameters:
     dtype = dtype or (torch.bfloat16 if multiplies_bfloat16() else torch.float32)
     photos_at_once = _photos_at_once(dtype, parameters)
     # Decoding 16 photos together takes half as long a photo as 8: it waits for a matrix of 4,773 x 4,773.
-    # Two readers instead of one: 64 instead of 73 ms a photo with Lite2 on those 2 cores, 137 instead of 148
+    # Two readers instead of one: 68 instead of 77 ms a photo with Lite2 on those 2 cores, 128 instead of 133
     # with ResNet-50.
     return Choices(dtype, max(16, photos_at_once), photos_at_once, max(2, min(8, cores // 2)), 0)
 
@@ -89,25 +89,25 @@ _LARGE = 16_000_000
 def _photos_at_once(dtype: torch.dtype, parameters: int) -> int:
     """Photos of five crops that go through a network together on the CPU.
 
-    Milliseconds a photo by the clock, medians of 5 in turns on 2 cores of an AMD EPYC (Zen 4) with nothing else
-    on it; torch 2.15, folded networks, made-up pixels; by photos at once
+    Milliseconds a photo by the clock, medians of 5 in turns on 2 cores of an AMD EPYC (Zen 4), a virtual
+    machine with nothing else on it; torch 2.15, folded networks, made-up pixels; by photos at once
     (`python tests/benchmarks/prediction_speed.py --choices --rounds 5`):
 
                                               1    2    4
-        EfficientNet-Lite2, 260 px, float32    97  110  135
-        EfficientNet-Lite2, 260 px, bfloat16   61   54   58
-        ResNet-50, 224 px, float32            272  268  280
-        ResNet-50, 224 px, bfloat16           150  140  134
+        EfficientNet-Lite2, 260 px, float32   107  109  156
+        EfficientNet-Lite2, 260 px, bfloat16   66   63   80
+        ResNet-50, 224 px, float32            248  266  264
+        ResNet-50, 224 px, bfloat16           136  128  117
 
     A small network's activations stay in the cache when there are few of them, and those of bfloat16 are half
     the size; a large one reads its weights once for all photos. More threads share more photos; that was not
     measured.
 
-    torch.compile (inductor, weights frozen) saved 4 to 13 ms a photo there after 4 to 18 s of compiling in
-    every new process: it pays after 600 to 3,600 photos, where others use the processor too not always. So it
-    is no default; `tune --compile` keeps it where it does.
+    torch.compile (inductor, weights frozen) saved up to 19 ms a photo there, or nothing, after 3 to 18 s of
+    compiling in every new process: it pays after 260 to 3,600 photos, if at all. So it is no default;
+    `tune --compile` keeps it where it is the fastest.
     """
-    least = (2 if parameters >= _LARGE else 1) * (2 if dtype is torch.bfloat16 else 1)
+    least = (4 if parameters >= _LARGE else 2) if dtype is torch.bfloat16 else 1
     return max(least, torch.get_num_threads() // 4)
 
 

@@ -22,6 +22,7 @@ from geo_model.cells import Hierarchy
 from geo_model.crops import five_crop, normalise
 from geo_model.decoding import CropReduction, Decoded, Decoder
 from geo_model.errors import PhotoError
+from geo_model.huge_pages import ask_for_huge_pages
 from geo_model.loading import Precision, device_of, dtype_of, network_of
 from geo_model.measured_choices import Choices, choices_for
 from geo_model.model_folder import ModelFolder, ModelSpec, find_model, read_model_folder
@@ -276,6 +277,7 @@ def load(
         ModelFolderError: There is no such model, or a part of it is missing, damaged or mismatching.
         DeviceError: This machine has no such device, or the device no such precision.
     """
+    ask_for_huge_pages()
     chosen = device_of(device)
     dtype = dtype_of(precision, chosen)
     if geoclip_parts.names_geoclip(name_or_folder):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from geo_model.errors import ConfigError
+from geo_model.huge_pages import ask_for_huge_pages
 from train.config import Config
 from train.ranks import ranks
 
@@ -28,6 +29,7 @@ def choose_device(config: Config) -> torch.device:
         ConfigError: This machine has none of the kind, fewer than `hardware.devices`, or cannot compute in
             `training.precision`.
     """
+    ask_for_huge_pages()
     kind = _kind(config)
     precision = config.training.precision
     if precision == "16-mixed" and kind == "cpu":

@@ -1,6 +1,6 @@
 """How close prediction is to what the hardware can do: ratios, both sides measured in turns in one run.
 
-    python tests/benchmarks/prediction_speed.py                      # everything, about three minutes
+    python tests/benchmarks/prediction_speed.py                      # everything, about six minutes
     python tests/benchmarks/prediction_speed.py --device cuda
     python tests/benchmarks/prediction_speed.py --only limit --json
     python tests/benchmarks/prediction_speed.py --choices            # for geo_model/measured_choices.py
@@ -196,9 +196,10 @@ def against_the_limit(model: Any, photos: Photos, say: Callable[[str], None]) ->
     def predict(chunk: Photos) -> None:
         model.predict(chunk)
 
-    for side in (bare, predict):
-        side(chunks[0])  # the first time is slow
-    network, whole = in_turns([bare, predict], chunks * 2, model.device)
+    for chunk in chunks:  # the first seconds are slow
+        bare(chunk)
+        predict(chunk)
+    network, whole = in_turns([bare, predict], chunks * 5, model.device)
     size = len(chunks[0])
     values = ratio(network, whole)
     values |= {
