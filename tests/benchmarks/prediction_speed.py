@@ -7,7 +7,8 @@
 
 limit   `model.predict` from JPEG bytes to predictions, over the network's bare forward passes on the same
         crops, normalised and in memory, in the same precision and batches.
-usual   The same ResNet-50 with the pipeline that everybody writes (prediction_usual_way.py), and its answers.
+usual   The same ResNet-50 with the pipeline that everybody writes (prediction_usual_way.py), in a process of
+        its own so that nothing that geo_model sets reaches it; and its answers.
 after   What follows the network: hierarchy product, answers, regions, places; as a share of the time.
 start   From `import geo_model` to the first prediction, in fresh processes.
 memory  Peak over 1,000 photos, over the peak over 100.
@@ -28,7 +29,6 @@ import statistics
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
+from side_by_side import Photos, clocked, in_turns, pieces, ratio, shown  # noqa: E402
+
 CHECK_DATA = ROOT.parent / "shared" / "data" / "im2gps3k" / "photos-cc.tar"
 PARTS = ("limit", "usual", "after", "start", "memory")
 PHOTOS_OF_MEMORY = (100, 1000)
 STARTS = 3
 USUAL_BACKBONE = "resnet50"
+PASSES = 2
 
-Photos = list[tuple[str, bytes]]
+# What the user had set, before geo_model sets it: the pipeline that everybody writes does not.
+HUGE_PAGES = os.environ.get("THP_MEM_ALLOC_ENABLE")
 
 
 def main() -> None:
@@ -127,56 +131,6 @@ def machine(model: Any) -> str:
     return f"{device_name(model.device)}; torch {torch.__version__}; {in_words(model.choices)}"
 
 
-def timed(work: Callable[[], Any], device: Any) -> tuple[float, float, Any]:
-    """Seconds by the clock, processor seconds of this process and its ended children, and what work gave."""
-    import torch
-
-    def processor() -> float:
-        return time.process_time() + sum(os.times()[2:4])  # the children's in hundredths of a second
-
-    clock, used = time.perf_counter(), processor()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - clock, processor() - used, result
-
-
-def in_turns(sides: list[Callable[[Any], Any]], chunks: list[Any], device: Any) -> list[list[tuple]]:
-    """Each side on each chunk, by turns and in alternating order; for each side, what `timed` gave."""
-    measured: list[list[tuple]] = [[] for _ in sides]
-    for turn, chunk in enumerate(chunks):
-        order = range(len(sides)) if turn % 2 == 0 else reversed(range(len(sides)))
-        for side in order:
-            measured[side].append(timed(lambda side=side, chunk=chunk: sides[side](chunk), device))
-    return measured
-
-
-def ratio(slower: list[tuple], faster: list[tuple]) -> dict[str, float]:
-    """How many times as fast the second is, over pairs of measurements."""
-    clock = [a[0] / b[0] for a, b in zip(slower, faster, strict=True)]
-    used = [a[1] / b[1] for a, b in zip(slower, faster, strict=True) if b[1] > 0]
-    return {
-        "ratio": statistics.median(clock),
-        "lowest": min(clock),
-        "highest": max(clock),
-        "processor_ratio": statistics.median(used) if used else float("nan"),
-    }
-
-
-def shown(values: dict[str, float]) -> str:
-    """A ratio with its spread, in words."""
-    return (
-        f"{values['ratio']:.2f} ({values['lowest']:.2f} to {values['highest']:.2f}; "
-        f"by processor time {values['processor_ratio']:.2f})"
-    )
-
-
-def pieces(photos: Photos, count: int) -> list[Photos]:
-    """The photos in so many pieces of one size; what is left over is left out."""
-    size = max(1, len(photos) // count)
-    return [photos[begin : begin + size] for begin in range(0, size * count, size)]
-
-
 def against_the_limit(model: Any, photos: Photos, say: Callable[[str], None]) -> dict[str, float]:
     """`predict` over the bare network."""
     import torch
@@ -199,7 +153,7 @@ def against_the_limit(model: Any, photos: Photos, say: Callable[[str], None]) ->
     for chunk in chunks:  # the first seconds are slow
         bare(chunk)
         predict(chunk)
-    network, whole = in_turns([bare, predict], chunks * 5, model.device)
+    network, whole = in_turns([clocked(side, model.device) for side in (bare, predict)], chunks * 5)
     size = len(chunks[0])
     values = ratio(network, whole)
     values |= {
@@ -235,14 +189,15 @@ def against_the_usual_way(
 ) -> dict[str, Any]:
     """`predict` in the chosen precision and in float32 over the usual way, and whether they answer alike."""
     import torch
-    from prediction_usual_way import UsualWay
+    from prediction_usual_way import InItsOwnProcess
 
     model, exact = compared.model(dtype), compared.model(torch.float32)
-    sides = [UsualWay(compared).locate, model.predict, exact.predict]
-    for side in sides:
-        side(photos[: max(2, len(photos) // 16)])
-    # Two halves: starting its worker processes is the usual way's own, and paid twice.
-    slow, fast, fast32 = in_turns(sides, pieces(photos, 2), model.device)
+    with InItsOwnProcess(compared, HUGE_PAGES) as usual_way:
+        sides = [usual_way, *(clocked(each.predict, model.device) for each in (model, exact))]
+        for side in sides:
+            side(photos[: max(2, len(photos) // 16)])
+        # Starting its worker processes is the usual way's own, and paid for each piece.
+        slow, fast, fast32 = in_turns(sides, pieces(photos, 2) * PASSES)
     answers = [index for entry in slow for index, _, _ in entry[2]]
     differing = {
         name: sum(
@@ -297,7 +252,7 @@ def after_the_network(model: Any, photos: Photos, say: Callable[[str], None]) ->
         return described(model.predict(chunk, regions=REGION_SHARES))
 
     assert answers(None) == whole(None) or model.dtype != torch.float32
-    after, everything = in_turns([answers, whole], [None] * 6, model.device)
+    after, everything = in_turns([clocked(side, model.device) for side in (answers, whole)], [None] * 6)
     values = ratio(after, everything)
     say(
         f"After the network, {model.spec.backbone}: {values['ratio']:.1%} of the time "

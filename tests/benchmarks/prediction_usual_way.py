@@ -5,20 +5,24 @@ from __future__ import annotations
 import copy
 import dataclasses
 import io
+import multiprocessing
 import os
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import cast
 
 import torch
 from PIL import Image
+from side_by_side import Timed, clocked
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.transforms import functional
 
-from geo_model.cells import LEVELS
+from geo_model.cells import LEVELS, Hierarchy
 from geo_model.crops import CropRule, center_crop, normalise
 from geo_model.decoding import Decoding, Temperature
+from geo_model.huge_pages import VARIABLE
 from geo_model.images import read_image
 from geo_model.model_folder import ModelSpec
 from geo_model.network import GeoNetwork
@@ -89,17 +93,13 @@ def comparison(like: Model, photos: list[tuple[str, bytes]], backbone: str) -> C
 class UsualWay:
     """PIL, Resize, FiveCrop, each crop's ToTensor and Normalize, DataLoader, float32, a loop over photos."""
 
-    def __init__(self, compared: Comparison) -> None:
-        self.device = compared.like.device
-        self.hierarchy = compared.like.hierarchy
-        self.network = copy.deepcopy(compared.network).eval().to(self.device)
-        to_tensor, normalize = transforms.ToTensor(), transforms.Normalize(PAPER.mean, PAPER.std)
+    def __init__(self, network: GeoNetwork, hierarchy: Hierarchy, device: torch.device) -> None:
+        self.device = device
+        self.hierarchy = hierarchy
+        self.network = copy.deepcopy(network).eval().to(device)
+        each_crop = EachCrop(transforms.ToTensor(), transforms.Normalize(PAPER.mean, PAPER.std))
         self.transform = transforms.Compose(
-            [
-                Resize(PAPER.resize_short_px),
-                FiveCrop(PAPER.crop_px),
-                transforms.Lambda(lambda crops: torch.stack([normalize(to_tensor(crop)) for crop in crops])),
-            ]
+            [Resize(PAPER.resize_short_px), FiveCrop(PAPER.crop_px), each_crop]
         )
 
     @torch.no_grad()
@@ -122,6 +122,60 @@ class UsualWay:
         return located
 
 
+class InItsOwnProcess:
+    """The usual way in a process in which geo_model has set nothing: a side of `in_turns`, to be closed.
+
+    Args:
+        compared: Whose network it runs.
+        huge_pages: torch's switch for huge pages as that process shall see it; `None` for not set.
+    """
+
+    def __init__(self, compared: Comparison, huge_pages: str | None) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.connection, theirs = spawn.Pipe()
+        parts = (compared.network, compared.like.hierarchy, compared.like.device)
+        self.process = spawn.Process(target=serve, args=(theirs, *parts))
+        before = os.environ.get(VARIABLE)
+        try:
+            set_or_unset(huge_pages)
+            self.process.start()
+        finally:
+            set_or_unset(before)
+        theirs.close()  # so that the end of that process is noticed
+
+    def __call__(self, photos: list[tuple[str, bytes]]) -> Timed:
+        self.connection.send(photos)
+        return self.connection.recv()
+
+    def __enter__(self) -> InItsOwnProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+        self.process.join()
+
+
+def set_or_unset(value: str | None) -> None:
+    """The environment variable for huge pages."""
+    if value is None:
+        os.environ.pop(VARIABLE, None)
+    else:
+        os.environ[VARIABLE] = value
+
+
+def serve(connection: Connection, network: GeoNetwork, hierarchy: Hierarchy, device: torch.device) -> None:
+    """Locate the photos that come until the other end is closed; back go seconds and answers."""
+    multiprocessing.set_start_method(None, force=True)  # a DataLoader's default again
+    usual = UsualWay(network, hierarchy, device)
+    side = clocked(usual.locate, device)
+    while True:
+        try:
+            photos = connection.recv()
+        except EOFError:
+            return
+        connection.send(side(photos))
+
+
 class Photos(Dataset):
     """JPEG bytes as transformed photos."""
 
@@ -133,6 +187,16 @@ class Photos(Dataset):
 
     def __getitem__(self, index: int) -> Tensor:
         return self.transform(Image.open(io.BytesIO(self.photos[index][1])).convert("RGB"))
+
+
+class EachCrop:
+    """The transforms on one crop after the other; a lambda could not be sent to a process."""
+
+    def __init__(self, *one: Callable) -> None:
+        self.one = transforms.Compose(one)
+
+    def __call__(self, crops: tuple[Image.Image, ...]) -> Tensor:
+        return torch.stack([self.one(crop) for crop in crops])
 
 
 class Resize(transforms.Resize):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -60,6 +61,31 @@ def test_ratios_are_medians_of_pairs(script):
     assert script.ratio(slower, faster) == {"ratio": 3, "lowest": 2, "highest": 4, "processor_ratio": 3}
 
 
+def test_the_usual_way_runs_as_if_geo_model_had_set_nothing(script, tiny_model_folder, monkeypatch):
+    import prediction_usual_way
+
+    import geo_model
+
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "1")
+    photos, _ = script.read_photos(None, 4)
+    model = geo_model.load(tiny_model_folder, device="cpu", precision="float32")
+    compared = prediction_usual_way.comparison(model, photos, "test_efficientnet")
+    own = compared.model(model.dtype)
+    for switch in (None, "0"):
+        with prediction_usual_way.InItsOwnProcess(compared, switch) as usual_way:
+            clock, used, answers = usual_way(photos)
+            environment = Path(f"/proc/{usual_way.process.pid}/environ")
+            if environment.exists():
+                entries = environment.read_bytes().split(b"\0")
+                found = [entry for entry in entries if entry.startswith(b"THP_MEM_ALLOC_ENABLE=")]
+                assert found == ([] if switch is None else [b"THP_MEM_ALLOC_ENABLE=0"])
+        assert usual_way.process.exitcode == 0
+        assert clock > 0
+        assert used > 0
+        assert [index for index, _, _ in answers] == [p.class_index for p in own.predict(photos)]
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+
+
 def test_another_answer_is_counted(script, tiny_model_folder, monkeypatch):
     import prediction_usual_way
 
@@ -67,13 +93,13 @@ def test_another_answer_is_counted(script, tiny_model_folder, monkeypatch):
 
     photos, _ = script.read_photos(None, 6)
     model = geo_model.load(tiny_model_folder, device="cpu", precision="float32")
-    right = prediction_usual_way.UsualWay.locate
+    right = prediction_usual_way.InItsOwnProcess.__call__
 
     def first_wrong(self, photos):
-        (index, *place), *others = right(self, photos)
-        return [(index + 1, *place), *others]
+        clock, used, ((index, *place), *others) = right(self, photos)
+        return clock, used, [(index + 1, *place), *others]
 
-    monkeypatch.setattr(prediction_usual_way.UsualWay, "locate", first_wrong)
+    monkeypatch.setattr(prediction_usual_way.InItsOwnProcess, "__call__", first_wrong)
     compared = prediction_usual_way.comparison(model, photos, "test_efficientnet")
     result = script.against_the_usual_way(compared, model.dtype, photos, lambda text: None)
     assert result["differing"] == pytest.approx(2 / 6)  # the first of each half
