@@ -92,7 +92,7 @@ def show_table(shown: CellValues, book: CellBook, name: str, choose: Callable[[i
     settings: dict[str, object] = {}
     if not shown.photos:
         columns[tr("Probability, %")] = 100 * shown.values[rows]
-        settings[tr("Probability, %")] = st.column_config.NumberColumn(format="%.4f")
+        settings[tr("Probability, %")] = st.column_config.NumberColumn(format="localized")
     areas = cells.areas_km2[rows]
     columns |= {
         tr("Training photos"): cells.photo_counts[rows],

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from geo_model.errors import GeoModelError
+from geo_model.geoclip_parts import NAME as GEOCLIP
 from geo_model.photo_files import shown_name
 from geo_model.prediction_table import PredictionTable, read_predictions
 from geo_model.truth import Coordinate, read_truth_csv
@@ -125,7 +126,8 @@ class EvaluationSession:
         table = PredictionTable(
             f"{name}.csv", photo_ids, measured.truth, measured.points, (), unreadable, credits
         )
-        made = PredictionSet(_run_key(run), name, words.RUN_NOTE, table, measured)
+        answer = words.ANSWER_GALLERY if run.model.spec.name == GEOCLIP else words.ANSWER_HIERARCHY
+        made = PredictionSet(_run_key(run), name, words.RUN_NOTE, table, measured, answer)
         self._run_sets[id(run)] = (done, made)
         return made
 

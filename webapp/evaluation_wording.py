@@ -143,8 +143,13 @@ RUN_SHOWN = "The figures on this page take in what is done so far whenever you c
 
 ANSWER_NAMES = {"coarse": "coarse cells", "middle": "middle cells", "fine": "fine cells"}
 ANSWER_HIERARCHY = "the answer, along the hierarchy"
+ANSWER_GALLERY = "the answer, from the gallery"
 DETAILS = "How sure the model was: {name}"
 COVERAGE = "**Credible regions**: a region of a calibrated model holds the truth as often as its name says."
+OUTSIDE_CELLS = (
+    "{outside} of {photos} were taken where this model has no cell. No region can hold such a place, so they "
+    "count as not held."
+)
 COLUMN_REGION = "Region"
 COLUMN_HOLDS = "Holds the truth"
 COLUMN_AREA = "Median area"

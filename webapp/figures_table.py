@@ -1,4 +1,4 @@
-"""Tables of figures as HTML: accuracy beside what is published, coverage, continents, comparison.
+"""Tables of figures as HTML: accuracy, published and of a model, coverage, continents, comparison.
 
 Every name that comes from a file is escaped. A table wider than the page scrolls by itself.
 """
@@ -6,16 +6,20 @@ Every name that comes from a file is escaped. A table wider than the page scroll
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from geo_model.measurements import Coverage
+from geo_model.measurements import HIERARCHY, Coverage
 from geo_model.metrics import THRESHOLDS_KM, DistanceSummary
 from geo_model.paired_comparison import PairedComparison
 from geo_model.published import Benchmark, PublishedFigures
 from geo_model.terminal import area_text
 from webapp import evaluation_wording as words
 from webapp.language import figures, tr
+from webapp.wording import distance, percent
 
+_MEASURED_KM = (25, 200, 750, 2500)
+_MEASURED_REGION = 0.9
 _STYLE = """<style>
 .figures {overflow-x: auto}
 .figures table {border-collapse: collapse; width: 100%; font-size: 0.9rem; font-variant-numeric: tabular-nums}
@@ -25,6 +29,10 @@ _STYLE = """<style>
 .figures th:first-child, .figures td:first-child {text-align: left; white-space: normal; min-width: 9rem;
   overflow-wrap: anywhere}
 .figures small {opacity: 0.7}
+.figures.measured th {white-space: normal; vertical-align: bottom}
+.figures.measured th, .figures.measured td {padding-left: 0.3rem; padding-right: 0.3rem}
+.figures.measured th:first-child, .figures.measured td:first-child {min-width: 6.5rem}
+.figures.measured small {font-weight: 400}
 .figures tr.part td:first-child {padding-left: 1.4rem}
 .figures tr.heading td {text-align: left; font-weight: 600; padding-top: 0.9rem; white-space: normal}
 .figures tr.published td {opacity: 0.85}
@@ -125,14 +133,49 @@ def comparison_html(comparison: PairedComparison) -> str:
     return _table(_head((*columns, tr(words.COLUMN_NEITHER), tr(words.COLUMN_CHANCE))), rows)
 
 
+def measured_html(accuracy: Mapping[str, Any]) -> str:
+    """What was measured of a model: a column for each set of photos, and whether it was chosen on them.
+
+    Args:
+        accuracy: Of a ModelSpec, as `train.export.accuracy_record` writes it.
+    """
+    head = f"<th scope='col'>{tr('measured on')}</th>"
+    columns = []
+    for name, record in accuracy.items():
+        role = tr("the model was chosen on it") if record["role"] == "validation" else tr("never trained on")
+        head += f"<th scope='col'>{html.escape(name)}<br><small>{role}</small></th>"
+        answer = record["answers"][HIERARCHY]
+        shares = {entry["km"]: entry["share"] for entry in answer["accuracy"]}
+        held = next(entry["share"] for entry in record["coverage"] if entry["region"] == _MEASURED_REGION)
+        columns.append(
+            [
+                _count(record["photos"]),
+                *(percent(shares[km]) for km in _MEASURED_KM),
+                distance(answer["median_km"]),
+                percent(held),
+            ]
+        )
+    labels = [
+        tr("photos"),
+        *(tr("within {distance}", distance=distance(km)) for km in _MEASURED_KM),
+        tr("median error"),
+        tr("{share}% region holds the truth", share=round(100 * _MEASURED_REGION)),
+    ]
+    rows = [
+        f"<tr><td>{label}</td>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
+        for label, *values in zip(labels, *columns, strict=True)
+    ]
+    return _table(f"<tr>{head}</tr>", rows, "measured")
+
+
 def _head(columns: Sequence[str]) -> str:
     return "<tr>" + "".join(f"<th scope='col'>{html.escape(column)}</th>" for column in columns) + "</tr>"
 
 
-def _table(head: str, rows: Sequence[str]) -> str:
+def _table(head: str, rows: Sequence[str], kind: str = "") -> str:
     # A scrolling box must be reachable by keyboard.
     return (
-        f"{_STYLE}<div class='figures' tabindex='0'><table><thead>{head}</thead>"
+        f"{_STYLE}<div class='figures {kind}' tabindex='0'><table><thead>{head}</thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

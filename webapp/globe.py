@@ -161,7 +161,7 @@ def map_camera(way: NDArray[np.float64], narrow: bool) -> Camera:
     latitudes = np.clip(way[:, 0], -MERCATOR_LIMIT, MERCATOR_LIMIT)
     heights = np.degrees(np.arctanh(np.sin(np.radians(latitudes))))  # Mercator's, in degrees of the equator
     spans = np.maximum(np.ptp(np.stack([way[:, 1], heights], axis=1), axis=0), 1e-6)
-    size_px = np.array([300, 340] if narrow else [600, 440])  # the chart on most screens, less a margin
+    size_px = np.array([300, 340] if narrow else [520, 440])  # the chart on most screens, less a margin
     fits = float(np.log2((size_px / spans).min() * 360 / 512))  # at zoom 0 the equator takes 512 pixels
     zoom = float(np.clip(fits, 0, _map_zoom(narrow)))
     latitude = float(np.degrees(np.arcsin(np.tanh(np.radians((heights.min() + heights.max()) / 2)))))

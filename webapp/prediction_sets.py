@@ -31,6 +31,7 @@ class PredictionSet:
         note: Where it comes from.
         table: Truth and answer of each photo.
         measurements: The levels and regions too, of the same photos in the same order, if a model was run.
+        answer: Of a model that was run: how its answer is made, in English.
     """
 
     key: str
@@ -38,6 +39,7 @@ class PredictionSet:
     note: str
     table: PredictionTable
     measurements: Measurements | None = None
+    answer: str = words.ANSWER_HIERARCHY
 
     @cached_property
     def distances_km(self) -> NDArray[np.float64]:
@@ -73,7 +75,7 @@ class PredictionSet:
             for answer in ANSWERS
             if answer in shown
         ]
-        return [(f"{self.name}: {tr(words.ANSWER_HIERARCHY)}", self.distances_km), *levels]
+        return [(f"{self.name}: {tr(self.answer)}", self.distances_km), *levels]
 
 
 @cache

@@ -25,6 +25,10 @@ def show_details(state: EvaluationSession, made: PredictionSet) -> None:
     with left:
         st.markdown(tr(words.COVERAGE))
         st.html(coverage_html([found.coverage(region) for region in REGION_SHARES]))
+        if outside := int(found.outside.sum()):
+            st.caption(
+                tr(words.OUTSIDE_CELLS, outside=figures(f"{outside:,}"), photos=count(len(found), "photo"))
+            )
     with right:
         st.markdown(tr(words.RELIABILITY))
         key = f"reliability-{made.key}"

@@ -18,6 +18,8 @@ from webapp.measure_wording import HEADLINES, IN_SHORT, KNOWN_AREAS_KM2
 
 EARTH_KM2 = 510_100_000
 
+WORD_JOINER = "\u2060"
+
 
 @dataclass(frozen=True)
 class Certainty:
@@ -144,5 +146,10 @@ def as_code(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Text with every character that Markdown could take for markup escaped."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+    """Text with every character that Markdown could take for markup escaped.
+
+    GitHub's Markdown, which Streamlit draws, makes links of addresses even where they are escaped
+    (https://github.github.com/gfm/#autolinks-extension-): a word joiner, which nobody sees, parts them.
+    """
+    parted = re.sub(r"(://|www(?=\.)|@)(?=\S)", f"\\1{WORD_JOINER}", text, flags=re.IGNORECASE)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", parted)

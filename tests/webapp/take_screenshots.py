@@ -9,10 +9,15 @@ GEO_MODEL names another.
 from __future__ import annotations
 
 import argparse
+import csv
+import io
+import json
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +27,7 @@ from playwright.sync_api import Error as BrowserError
 
 sys.path.insert(0, str(ROOT))  # the packages, wherever this is started from
 
+from webapp import evaluation_wording as words
 from webapp.globe_view import globe_is_drawn
 from webapp.language import german_texts
 
@@ -30,6 +36,9 @@ UGLY_NAMES = (
     "a_very_long_file_name_" * 8 + "final (2).jpg",
     "<img src=x onerror=alert(1)> **bold** :red[x] $x$ `code` ](http:).jpg",
 )
+COPIES = 12
+"""How often a run gets each sample photo, so that there is time to cancel it."""
+
 LONGEST_PX = 8000
 """A longer page is cut: Chromium takes no picture of any length."""
 
@@ -134,15 +143,74 @@ def cells_of_a_sample(at: AnyPage, look: Look) -> None:
     at.go_to("Cells", look.phone)
 
 
+def three_levels(at: AnyPage, look: Look) -> None:
+    """The three levels of a located photo side by side."""
+    cells_of_a_sample(at, look)
+    at.press("Three levels")
+
+
 def open_a_case(at: AnyPage, _: Look) -> None:
-    """The card of the worst case of the bundled table."""
+    """The card of the worst case of the table of photos."""
     table = at.page.get_by_test_id("stDataFrame").last
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
     assert box is not None
     at.page.mouse.click(box["x"] + 200, box["y"] + 55)
-    at.page.get_by_text(at.says("Predicted: {place}").split(":")[0] + ":").first.wait_for()
+    at.page.get_by_text(f"{at.says(words.CARD_PREDICTED)}:").first.wait_for()
     at.wait_for_globe()
+
+
+def begin_a_run(at: AnyPage, _: Look) -> None:
+    """A run of the model over the sample photos, again and again, and some entries that are refused."""
+    archive, truth = io.BytesIO(), io.StringIO()
+    rows = csv.writer(truth)
+    rows.writerow(["IMG_ID", "LAT", "LON"])
+    with zipfile.ZipFile(archive, "w") as entries:
+        for sample in json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8")):
+            for number in range(COPIES):
+                name = f"{number:02}-{sample['file']}"
+                entries.write(SAMPLES / sample["file"], name)
+                rows.writerow([name, sample["latitude"], sample["longitude"]])
+        entries.writestr("../evil@example.com.jpg", b"")
+        entries.writestr("https:/www.example.com/notes.txt", b"only words")
+        entries.writestr("half.jpg", b"only words")
+        rows.writerow(["half.jpg", 0, 0])
+    at.page.get_by_text(at.says(words.RUN), exact=True).first.click()
+    fields = at.page.locator("input[type=file]")
+    fields.nth(1).set_input_files(
+        {"name": "holiday.zip", "mimeType": "application/zip", "buffer": archive.getvalue()}
+    )
+    at.page.get_by_text(at.says(words.RUN_NO_MATCH)).wait_for()
+    fields.nth(2).set_input_files(
+        {"name": "truth.csv", "mimeType": "text/csv", "buffer": truth.getvalue().encode()}
+    )
+    start = at.says(words.RUN_START).split("{")[0].strip()
+    at.page.get_by_role("button", name=f"{start} {3 * COPIES + 1}").click()
+
+
+def cancel_a_run(at: AnyPage, look: Look) -> None:
+    """A run that was cancelled after its first photos."""
+    begin_a_run(at, look)
+    at.page.get_by_role("button", name=at.says(words.RUN_CANCEL)).click()
+    at.page.get_by_role("button", name=at.says(words.RUN_GO_ON)).wait_for()
+    at.wait_for_globe()
+
+
+def end_a_run(at: AnyPage, look: Look) -> None:
+    """A run that is done."""
+    begin_a_run(at, look)
+    at.page.get_by_text(at.says(words.COMPARISON)).wait_for()  # the run's figures are on the page
+    at.page.get_by_role("button", name=at.says(words.RUN_CANCEL)).wait_for(state="detached")
+    at.wait_for_globe()
+
+
+def open_a_case_of_a_run(at: AnyPage, look: Look) -> None:
+    """The card of a photo of a run, with the photo itself."""
+    end_a_run(at, look)
+    at.page.get_by_text(at.says(words.BUNDLED_NAME), exact=True).last.click()
+    at.page.get_by_role("option").last.click()
+    at.wait_for_globe()
+    open_a_case(at, look)
 
 
 def begin_the_game(at: AnyPage, _: Look) -> None:
@@ -163,25 +231,47 @@ def end_a_round(at: AnyPage, look: Look) -> None:
     at.wait_for_globe()
 
 
-SCENES: dict[str, tuple[str, Steps]] = {
-    "locate-empty": ("", stay),
-    "locate": ("", add_sample),
-    "locate-map": ("", choose_coarse_map),
-    "locate-many": ("", add_many),
-    "cells": ("cells", stay),
-    "cells-photo": ("", cells_of_a_sample),
-    "evaluation": ("evaluation", stay),
-    "evaluation-case": ("evaluation", open_a_case),
-    "against-empty": ("against", stay),
-    "against": ("against", begin_the_game),
-    "against-result": ("against", end_a_round),
-    "about": ("about", stay),
+@dataclass(frozen=True)
+class Scene:
+    """A state of a page.
+
+    Attributes:
+        path: The page's address below the app's.
+        steps: What a visitor does there.
+        limit: What the operator limits the app's answers to; empty for nothing.
+    """
+
+    path: str
+    steps: Steps
+    limit: str = ""
+
+
+SCENES = {
+    "locate-empty": Scene("", stay),
+    "locate": Scene("", add_sample),
+    "locate-map": Scene("", choose_coarse_map),
+    "locate-many": Scene("", add_many),
+    "locate-limited": Scene("", add_sample, "coarse"),
+    "cells": Scene("cells", stay),
+    "cells-photo": Scene("", cells_of_a_sample),
+    "cells-three": Scene("", three_levels),
+    "cells-limited": Scene("", cells_of_a_sample, "middle"),
+    "evaluation": Scene("evaluation", stay),
+    "evaluation-case": Scene("evaluation", open_a_case),
+    "evaluation-cancelled": Scene("evaluation", cancel_a_run),
+    "evaluation-run": Scene("evaluation", end_a_run),
+    "evaluation-run-case": Scene("evaluation", open_a_case_of_a_run),
+    "against-empty": Scene("against", stay),
+    "against": Scene("against", begin_the_game),
+    "against-result": Scene("against", end_a_round),
+    "about": Scene("about", stay),
+    "about-limited": Scene("about", stay, "coarse"),
 }
 
 
 def take(browser: Browser, address: str, scene: str, look: Look, target: Path, whole: bool = True) -> None:
     """Bring a page into a state and photograph it, its whole length too."""
-    path, steps = SCENES[scene]
+    played = SCENES[scene]
     context = browser.new_context(
         viewport={"width": look.width_px, "height": look.height_px},
         color_scheme=look.scheme,  # type: ignore[arg-type]
@@ -192,9 +282,9 @@ def take(browser: Browser, address: str, scene: str, look: Look, target: Path, w
         device_scale_factor=2 if look.phone else 1,
     )
     try:
-        at = AnyPage(context, f"{address}/{path}", look.locale.startswith("de"))
+        at = AnyPage(context, f"{address}/{played.path}", look.locale.startswith("de"))
         at.page.set_default_timeout(300_000)
-        steps(at, look)
+        played.steps(at, look)
         at.page.screenshot(path=target)
         if whole:
             # Streamlit scrolls inside the page, so the window grows to the content's height.
@@ -222,29 +312,41 @@ def main() -> int:
         parser.error("give a FOLDER, or --readme")
     if arguments.readme and not globe_is_drawn():
         raise SystemExit("The README shows the globe, which needs Streamlit 1.67 and Python 3.11, or newer.")
-    model = os.environ.get("GEO_MODEL")
-    failed = 0
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        serve_app(Path(model) if model else None, Path(scratch), Path(scratch) / "log.txt") as address,
-        chromium() as browser,
-    ):
+    with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
         if arguments.readme:
-            take(
-                browser, address, "locate", LOOKS["desktop"], ROOT / "assets" / "screenshot.png", whole=False
-            )
+            with serve("", Path(scratch)) as address:
+                target = ROOT / "assets" / "screenshot.png"
+                take(browser, address, "locate", LOOKS["desktop"], target, whole=False)
             return 0
         arguments.folder.mkdir(parents=True, exist_ok=True)
-        for scene in arguments.scenes:
-            for look in arguments.looks:
-                target = arguments.folder / f"{scene}-{look}.png"
-                try:
-                    take(browser, address, scene, LOOKS[look], target)
-                    print(target, flush=True)
-                except (BrowserError, AssertionError) as error:  # the other pictures are worth having
-                    failed += 1
-                    print(f"{target}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+        failed = 0
+        for limit in sorted({SCENES[scene].limit for scene in arguments.scenes}):
+            with serve(limit, Path(scratch)) as address:
+                for scene in arguments.scenes:
+                    if SCENES[scene].limit == limit:
+                        failed += take_looks(browser, address, scene, arguments.looks, arguments.folder)
     return 1 if failed else 0
+
+
+def serve(limit: str, scratch: Path) -> AbstractContextManager[str]:
+    """The app, limited to a level or not; gives its address."""
+    model = os.environ.get("GEO_MODEL")
+    variables = {"GEO_MODEL_FINEST_LEVEL": limit} if limit else {}
+    return serve_app(Path(model) if model else None, scratch, scratch / "log.txt", variables=variables)
+
+
+def take_looks(browser: Browser, address: str, scene: str, looks: list[str], folder: Path) -> int:
+    """One scene in several looks; how many could not be played."""
+    failed = 0
+    for look in looks:
+        target = folder / f"{scene}-{look}.png"
+        try:
+            take(browser, address, scene, LOOKS[look], target)
+            print(target, flush=True)
+        except (BrowserError, AssertionError) as error:  # the other pictures are worth having
+            failed += 1
+            print(f"{target}: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+    return failed
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import TimeoutError as NothingYet
 
+from webapp import evaluation_wording as words
 from webapp.error_globe import class_colours
 from webapp.palette import LIGHT, Colour
+
+FOREIGN_TABLE = b"img_id,gt_lat,gt_long,predicted_lat,predicted_long\nme@example.com.jpg,0,0,1,1\n"
 
 
 def drawn(page) -> np.ndarray:
@@ -75,3 +78,39 @@ def test_figures_globe_and_a_card_from_a_row_and_from_a_line(evaluation_page):
     assert asked == {"localhost"}
     # Opened by its address, Streamlit first looks for its own server below that, which the console notes.
     assert [said for said in evaluation_page.complaints if "status of 404" not in said] == []
+
+
+def test_a_photo_on_the_web_is_asked_for_only_after_its_host_was_allowed(evaluation_page, sample_photos):
+    page = evaluation_page.page
+    # The card of the worst case lies on this host; nothing here leaves the machine.
+    served = []
+
+    def answer(route) -> None:
+        served.append(route.request.url)
+        route.fulfill(body=sample_photos[0].read_bytes(), content_type="image/jpeg")
+
+    page.route("**staticflickr.com/**", answer)
+    upload = {"name": "me@example.com www.example.com.csv", "mimeType": "text/csv", "buffer": FOREIGN_TABLE}
+    page.get_by_text(words.ADD_TABLE, exact=True).first.click()
+    page.locator("input[type=file]").first.set_input_files(upload)
+    page.get_by_text("1 photo. From a table that you added.").wait_for()
+    evaluation_page.wait_for_globe()
+    names = page.get_by_text("example.com", exact=False)
+    assert names.count() >= 1
+    assert page.locator("a[href*='example.com']").count() == 0  # untrusted names are no links
+
+    evaluation_page.click_row(0)
+    link = page.get_by_role("link", name="Open the photo at")
+    assert "staticflickr.com" in link.get_attribute("href")
+    assert served == []
+    page.get_by_text("Load photos from").click()
+    evaluation_page.until(lambda: bool(served), "the photo is not asked for")
+    photo = page.get_by_test_id("stImage").locator("img").last
+    evaluation_page.until(
+        lambda: photo.evaluate("photo => photo.naturalWidth") > 100, "the photo is not drawn"
+    )
+    assert set(served) == {link.get_attribute("href")}
+    page.get_by_text("Load photos from").click()
+    evaluation_page.until(
+        lambda: page.get_by_test_id("stImage").count() == 0, "the photo stays when its host is not allowed"
+    )

@@ -12,6 +12,7 @@ from google.protobuf.json_format import MessageToDict
 from streamlit.testing.v1 import AppTest
 
 from geo_model.level_limit import FINEST_LEVEL_VARIABLE
+from webapp.guess_game import Game
 from webapp.language import german_texts
 
 APP = Path(__file__).resolve().parents[2] / "webapp" / "app.py"
@@ -96,4 +97,12 @@ def test_a_limit_and_a_wrong_model_folder(german_app, monkeypatch, tmp_path):
     at.switch_page("app_pages/about.py").run()
     at.text_input[0].set_value(str(tmp_path / "nowhere")).run()
     assert "Es gibt weder diesen Modellordner" in at.error[0].value
+    assert left_in_english(at) == []
+
+
+def test_photos_that_the_game_cannot_use(german_app):
+    at = german_app
+    at.session_state["game"] = Game(failures={"key": "a.jpg: the file is empty; give a photo."})
+    at.switch_page("app_pages/against.py").run()
+    assert "Die Datei ist leer" in at.error[0].value.replace("\\", "")
     assert left_in_english(at) == []

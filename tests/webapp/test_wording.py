@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from markdown_it import MarkdownIt
 
 from geo_model.photo_files import shown_name
 from webapp.wording import (
+    WORD_JOINER,
     area_in_words,
     as_code,
     capitalised,
@@ -20,7 +22,7 @@ from webapp.wording import (
     literal,
 )
 
-UNTRUSTED = st.text(st.sampled_from(list("`*_[]()<>!#:$~\\|&;-+.a B\n\r\t\u202e\u0000")), max_size=40)
+UNTRUSTED = st.text(st.sampled_from(list("`*_[]()<>!#:$~\\|&;-+.a B@w/\n\r\t\u202e\u0000")), max_size=40)
 
 
 @pytest.mark.parametrize(
@@ -82,4 +84,18 @@ def test_untrusted_text_as_code_stays_text(text):
 def test_literal_text_stays_text(text):
     text = " ".join(text.replace("\x00", "").split())
     rendered = MarkdownIt("commonmark").render(f"x{literal(text)}x").strip()
-    assert html.unescape(rendered.removeprefix("<p>").removesuffix("</p>")) == f"x{text}x"
+    said = html.unescape(rendered.removeprefix("<p>").removesuffix("</p>"))
+    assert said.replace(WORD_JOINER, "") == f"x{text}x"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["me@example.com", "www.example.com", "WWW.example.com", "http://example.com/x", "https://a@b.example"],
+)
+def test_addresses_in_untrusted_text_are_no_links(address):
+    # How GitHub's Markdown, as Streamlit has it, finds addresses in text, escaped or not.
+    addresses = r"(https?://|www(?=\.))([-.\w]+)|([-.\w+]+)@([-\w]+(?:\.[-\w]+)+)"
+    assert re.search(addresses, address, flags=re.IGNORECASE)
+    shown = literal(address).replace("\\", "")
+    assert not re.search(addresses, shown, flags=re.IGNORECASE)
+    assert shown.replace(WORD_JOINER, "") == address

@@ -13,6 +13,7 @@ from webapp.guess_game import Challenge, Game, Round, Score
 from webapp.guess_globe import choose_view, show_guess_globe, show_result_globe
 from webapp.guess_photos import challenges, picture
 from webapp.language import figures, tr
+from webapp.library_sentences import said
 from webapp.model_gate import show_preparation
 from webapp.preparation import NotReadyError
 from webapp.session import the_model
@@ -108,7 +109,7 @@ def show_photo(challenge: Challenge, over: bool) -> None:
     try:
         st.image(picture(challenge), width="stretch", alt=tr("The photo to guess"))
     except GeoModelError as error:
-        st.error(literal(str(error)), icon=":material/broken_image:")
+        st.error(literal(said(str(error))), icon=":material/broken_image:")
     if credit := challenge.credit if over else challenge.maker:
         st.caption(credit)
     elif over:
@@ -165,7 +166,7 @@ st.markdown(
     tr("Guess where a photo was taken. Then see where it was, where the model put it, and who was nearer.")
 )
 for reason in game.failures.values():
-    st.error(literal(reason), icon=":material/broken_image:")
+    st.error(literal(said(reason)), icon=":material/broken_image:")
 try:
     challenge = game.follow(challenges(game.with_samples))
     if challenge is None:
@@ -175,4 +176,4 @@ try:
 except NotReadyError as needed:
     show_preparation(needed)
 except GeoModelError as error:
-    st.error(literal(str(error)), icon=":material/error:")
+    st.error(literal(said(str(error))), icon=":material/error:")
