@@ -33,11 +33,6 @@ def choose_photo(state: CellsState, located: Mapping[str, Located]) -> Located |
     """Which photo's probabilities are shown; None shows the partitioning itself."""
     if state.photo not in located:
         state.photo = None
-
-    def take(key: str) -> None:
-        state.photo, state.start = key or None, None
-        state.note(cell=None, camera=None, level=COMBINED if key else state.view.level)
-
     st.selectbox(
         tr("Show"),
         [_NO_PHOTO, *located],
@@ -46,7 +41,7 @@ def choose_photo(state: CellsState, located: Mapping[str, Located]) -> Located |
             if key in located
             else tr("no photo: training photos in each cell")
         ),
-        **_bound("cells-photo", state.photo or _NO_PHOTO, take),
+        **_bound("cells-photo", state.photo or _NO_PHOTO, lambda key: state.show_photo(key or None)),
     )
     if not located:
         st.caption(tr("Locate a photo first to see what the model believes about it."))

@@ -98,6 +98,7 @@ class CellsState:
         view: What is shown; its camera is where the viewer looks now.
         start: The camera that the chart was last given; it is moved by the viewer from there.
         photo: Content key of the photo whose probabilities are shown; None shows the partitioning itself.
+        followed: Content key of the photo that was on show on the page Locate when this page last looked.
         temperature: What the slider of the product says; None is the model's own.
         heads: What the slider of the heads says, a factor.
         round: Counts the cells chosen elsewhere than on the globe, so that a click on it ends with them.
@@ -112,6 +113,7 @@ class CellsState:
     view: CellsView = field(default_factory=CellsView)
     start: Camera | None = None
     photo: str | None = None
+    followed: str | None = None
     temperature: float | None = None
     heads: float = 1.0
     round: int = 0
@@ -136,6 +138,22 @@ class CellsState:
     def note(self, **changes: object) -> None:
         """Change the view."""
         self.view = replace(self.view, **changes)  # type: ignore[arg-type]
+
+    def show_photo(self, key: str | None) -> None:
+        """Show the probabilities of a photo, of all three levels together, or the partitioning itself."""
+        self.photo, self.start = key, None
+        self.note(cell=None, camera=None, level=COMBINED if key else self.view.level)
+
+    def follow(self, key: str | None, opened: bool) -> None:
+        """Show the photo that is on show on the page Locate, once; what is then chosen here stays.
+
+        Args:
+            key: Of that photo.
+            opened: Whether an address was opened, which goes before.
+        """
+        if key is not None and key != self.followed and not opened:
+            self.show_photo(key)
+        self.followed = key
 
     def choose(self, level: str, cell: str | None, camera: Camera | None = None) -> None:
         """Show a cell that was chosen elsewhere than on the globe, and look there."""

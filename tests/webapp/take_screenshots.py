@@ -13,6 +13,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 import zipfile
@@ -91,12 +92,12 @@ class AnyPage(AppPage):
         self.page.get_by_text(self.says(english), exact=True).first.click()
         self.wait_for_globe()
 
-    def go_to(self, english: str, phone: bool) -> None:
+    def go_to(self, english: str, path: str, phone: bool) -> None:
         """Visit another page as a visitor does, who keeps what was located."""
         if phone:
             self.page.get_by_test_id("stExpandSidebarButton").click()
         self.page.get_by_role("link", name=self.says(english)).first.click()
-        self.page.locator("h1", has_text=self.says(english)).first.wait_for()
+        self.page.wait_for_url(re.compile(rf"/{path}\b"))
         if phone and (close := self.page.get_by_test_id("stSidebarCollapseButton")).count():
             close.locator("button").first.click()
         self.wait_for_globe()
@@ -140,7 +141,7 @@ def choose_coarse_map(at: AnyPage, look: Look) -> None:
 def cells_of_a_sample(at: AnyPage, look: Look) -> None:
     """The page Cells with a located photo."""
     add_sample(at, look)
-    at.go_to("Cells", look.phone)
+    at.go_to("Cells", "cells", look.phone)
 
 
 def three_levels(at: AnyPage, look: Look) -> None:

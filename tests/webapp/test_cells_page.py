@@ -248,6 +248,39 @@ def test_nothing_finer_than_the_limit_is_anywhere(
     assert '"fine"' in _all_levels_written(monkeypatch, prediction)  # without a limit they are there
 
 
+def test_the_photo_on_show_on_the_page_locate_is_shown_until_another_choice_is_made(
+    tiny_model_folder, monkeypatch, sample_photos
+):
+    monkeypatch.setenv("GEO_MODEL", str(tiny_model_folder))
+    at = AppTest.from_file(str(APP), default_timeout=6000).run()
+    for photo in sample_photos[:2]:
+        at.file_uploader[0].upload(photo.name, photo.read_bytes(), "image/jpeg")
+    at.run()
+    state = at.session_state["locate"]
+    state.run.wait()
+    at.run()
+    at.switch_page(PAGE).run()
+    assert not at.exception
+    assert at.selectbox[0].value == state.photos[0].key
+    assert at.session_state["cells"].view.level == "combined"
+    at.selectbox[0].set_value("").run()
+    assert "Training photos" in at.dataframe[0].value.columns
+    assert "Probability, %" not in at.dataframe[0].value.columns
+    at.switch_page("app_pages/locate.py").run()
+    at.switch_page(PAGE).run()
+    assert at.selectbox[0].value == ""  # what was chosen here stays
+    state.chosen = state.photos[1].key
+    at.query_params["level"] = "middle"  # an address that was opened goes before
+    at.run()
+    assert (at.selectbox[0].value, at.session_state["cells"].view.level) == ("", "middle")
+    state.chosen = state.photos[0].key
+    at.run()
+    state.chosen = state.photos[1].key
+    at.run()
+    assert at.selectbox[0].value == state.photos[1].key
+    assert not at.exception
+
+
 def _all_levels_written(monkeypatch, prediction) -> str:
     monkeypatch.delenv(FINEST_LEVEL_VARIABLE)
     return downloads._export("json", lambda: [prediction]).decode("utf-8")
@@ -268,7 +301,7 @@ def _page_with_photo(level, token, three):
 
     located = st.session_state["photo"]
     prediction = replace(located.prediction, hierarchy=kept.the_model().hierarchy)
-    found = SimpleNamespace(results={"photo": replace(located, prediction=prediction)})
+    found = SimpleNamespace(results={"photo": replace(located, prediction=prediction)}, shown=None)
     if "cells" not in st.session_state:
         st.session_state["cells"] = CellsState(
             CellsView(level, token, three=three, region=0.9), photo="photo"

@@ -103,7 +103,7 @@ def show_page(state: CellsState, model: Model, located: Located | None) -> None:
 
 
 state = cells_state()
-state.open(st.query_params.to_dict())
+opened = state.open(st.query_params.to_dict())
 st.title(tr("What the model believes, cell by cell"), anchor=False)
 st.markdown(
     tr(
@@ -120,4 +120,6 @@ results = {
     for key, result in session().results.items()
     if isinstance(result, Located) and result.prediction.hierarchy is model.hierarchy
 }
+on_show = session().shown
+state.follow(on_show[0].key if on_show and on_show[0].key in results else None, opened)
 show_page(state, model, choose_photo(state, results))
