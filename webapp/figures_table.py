@@ -13,10 +13,9 @@ from geo_model.measurements import HIERARCHY, Coverage
 from geo_model.metrics import THRESHOLDS_KM, DistanceSummary
 from geo_model.paired_comparison import PairedComparison
 from geo_model.published import Benchmark, PublishedFigures
-from geo_model.terminal import area_text
 from webapp import evaluation_wording as words
 from webapp.language import figures, tr
-from webapp.wording import distance, percent
+from webapp.wording import area, distance, percent
 
 _MEASURED_KM = (25, 200, 750, 2500)
 _MEASURED_REGION = 0.9
@@ -32,6 +31,8 @@ _STYLE = """<style>
 .figures.measured th {white-space: normal; vertical-align: bottom}
 .figures.measured th, .figures.measured td {padding-left: 0.3rem; padding-right: 0.3rem}
 .figures.measured th:first-child, .figures.measured td:first-child {min-width: 6.5rem}
+.figures.short th:first-child, .figures.short td:first-child {min-width: 0}
+.figures.short th {white-space: normal}
 .figures.measured small {font-weight: 400}
 .figures tr.part td:first-child {padding-left: 1.4rem}
 .figures tr.heading td {text-align: left; font-weight: 600; padding-top: 0.9rem; white-space: normal}
@@ -87,14 +88,14 @@ def accuracy_html(
 
 def coverage_html(coverages: Sequence[Coverage]) -> str:
     """How often the credible regions hold the truth."""
-    columns = ("", tr(words.COLUMN_HOLDS), tr(words.COLUMN_AREA))
+    columns = (tr(words.COLUMN_REGION), tr(words.COLUMN_HOLDS), tr(words.COLUMN_AREA))
     rows = [
-        f"<tr><td>{tr(words.REGION_NAME, share=figures(f'{entry.region:.0%}'))}</td>"
+        f"<tr><td>{entry.region:.0%}</td>"
         f"{_share(100 * entry.share, 100 * entry.low, 100 * entry.high, '%')}"
-        f"<td>{area_text(entry.median_area_km2)}</td></tr>"
+        f"<td>{area(entry.median_area_km2)}</td></tr>"
         for entry in coverages
     ]
-    return _table(_head(columns), rows)
+    return _table(_head(columns), rows, "short")
 
 
 def continents_html(rows_of: Sequence[tuple[str, Sequence[DistanceSummary]]]) -> str:
@@ -172,7 +173,7 @@ def _head(columns: Sequence[str]) -> str:
     return "<tr>" + "".join(f"<th scope='col'>{html.escape(column)}</th>" for column in columns) + "</tr>"
 
 
-def _table(head: str, rows: Sequence[str], kind: str = "") -> str:
+def _table(head: str, rows: Sequence[str], kind: str = "wide") -> str:
     # A scrolling box must be reachable by keyboard.
     return (
         f"{_STYLE}<div class='figures {kind}' tabindex='0'><table><thead>{head}</thead>"

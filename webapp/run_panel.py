@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from geo_model.errors import GeoModelError
 from geo_model.evaluation import Intake
@@ -21,6 +22,7 @@ from webapp.model_gate import model_or_panel
 from webapp.prediction_sets import PredictionSet
 from webapp.serving import serves_this_machine_only
 from webapp.session import session_watch
+from webapp.upload_field import show_upload_field
 from webapp.warning_list import show_warning
 from webapp.wording import as_code, count, literal
 
@@ -58,18 +60,16 @@ def show_run(state: EvaluationSession, sets: Sequence[PredictionSet], running: b
 
 
 def _choose_photos(state: EvaluationSession) -> None:
-    key = f"run-archive-{state.round}"
+    def take(files: Sequence[UploadedFile]) -> None:
+        _read(state, files[0].getvalue() if files else None, files[0].name if files else "")
 
-    def take_upload() -> None:
-        file = st.session_state[key]
-        _read(state, file and file.getvalue(), file.name if file else "")
-
-    st.file_uploader(
+    show_upload_field(
         tr(words.RUN_ARCHIVE),
+        "run-archive",
+        lambda: state.round,
+        take,
         type=_ARCHIVE_TYPES,
-        key=key,
         help=tr(words.RUN_ARCHIVE_HELP),
-        on_change=take_upload,
         max_upload_size=MAX_ARCHIVE_MB,
     )
     if serves_this_machine_only():
@@ -126,7 +126,7 @@ def _prepare(
         run = EvaluationRun(model, photos, truths, session_watch())
         state.runs.append((tr(words.RUN_NAME, model=model.spec.name, photos=photos.name), run))
         state.photos = None
-        state.round += 1  # an upload field under a new key is empty
+        state.round += 1
         st.session_state[_FOLDER] = state.kept[_FOLDER] = ""
         run.start()
 
@@ -142,12 +142,10 @@ def _choose_truths(
     state: EvaluationSession, photos: PhotosToRun, sets: Sequence[PredictionSet]
 ) -> Mapping[str, Coordinate]:
     """The table that says where the photos were taken; that which knows most of them stands first."""
-    field = f"run-truth-{state.round}"
 
-    def take_table() -> None:
-        file = st.session_state[field]
+    def take(files: Sequence[UploadedFile]) -> None:
         state.truths_error = None
-        if file is not None:
+        for file in files:
             try:
                 state.add_truths(file.name, file.getvalue())
             except GeoModelError as error:
@@ -174,12 +172,13 @@ def _choose_truths(
         format_func=lambda number: f"{choices[number][0]} ({count(known[number], 'photo')})",
         key=key,
     )
-    st.file_uploader(
+    show_upload_field(
         tr(words.RUN_TRUTH_TABLE),
+        "run-truth",
+        lambda: state.round,
+        take,
         type=[".csv"],
-        key=field,
         help=tr(words.RUN_TRUTH_TABLE_HELP),
-        on_change=take_table,
     )
     if state.truths_error:
         st.error(literal(said(state.truths_error)), icon=":material/error:")

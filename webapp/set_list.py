@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from geo_model.photo_files import shown_name
 from geo_model.prediction_table import PredictionTable, table_csv
@@ -14,6 +15,7 @@ from webapp.evaluation_session import EvaluationSession
 from webapp.language import tr
 from webapp.library_sentences import said
 from webapp.prediction_sets import PredictionSet
+from webapp.upload_field import show_upload_field
 from webapp.warning_list import show_warning
 from webapp.wording import as_code, count, literal
 
@@ -46,27 +48,27 @@ def show_sets(state: EvaluationSession, sets: Sequence[PredictionSet]) -> None:
                     on_click=state.remove,
                     args=(entry.key,),
                 )
-        _show_remarks(entry)
+        _show_remarks(state, entry)
 
 
 def show_add_table(state: EvaluationSession) -> None:
     """The field that takes tables of predictions."""
-    key = f"evaluation-tables-{state.table_round}"
 
-    def take() -> None:
+    def take(files: Sequence[UploadedFile]) -> None:
         state.refusals = []
-        for file in st.session_state[key]:
+        for file in files:
             state.add_table(file.name, file.getvalue())
-        state.table_round += 1  # a field under a new key is empty: the tables are in the list now
+        state.table_round += 1  # the tables are in the list now
 
     with st.expander(tr(words.ADD_TABLE), icon=":material/table:", expanded=bool(state.refusals)):
-        st.file_uploader(
+        show_upload_field(
             tr(words.ADD_TABLE),
+            "evaluation-tables",
+            lambda: state.table_round,
+            take,
             type=[".csv"],
             accept_multiple_files=True,
-            key=key,
             help=tr(words.ADD_TABLE_HELP),
-            on_change=take,
             label_visibility="collapsed",
             max_upload_size=_MAX_TABLE_MB,
         )
@@ -75,13 +77,14 @@ def show_add_table(state: EvaluationSession) -> None:
             st.error(literal(said(sentence)), icon=":material/error:")
 
 
-def _show_remarks(entry: PredictionSet) -> None:
-    table, name = entry.table, as_code(entry.name)
+def _show_remarks(state: EvaluationSession, entry: PredictionSet) -> None:
+    table, name, run = entry.table, as_code(entry.name), state.run_of(entry)
     if table.bad_rows:
         heading = tr(words.ROWS_LEFT_OUT, rows=count(len(table.bad_rows), "row"), name=name)
         show_warning(heading, [("", said(sentence)) for sentence in table.bad_rows])
-    if table.without_answer:
-        heading = tr(words.WITHOUT_ANSWER, photos=count(len(table.without_answer), "photo"), name=name)
+    if table.without_answer and (run is None or run is not state.active_run):  # whose panel says it
+        text = words.WITHOUT_ANSWER if run is None else words.RUN_UNREADABLE_OF
+        heading = tr(text, photos=count(len(table.without_answer), "photo"), name=name)
         show_warning(
             heading,
             [

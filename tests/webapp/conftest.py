@@ -276,12 +276,50 @@ def german_locate_page(browser: Browser, app_address: str) -> Iterator[LocatePag
     context.close()
 
 
+class Gate:
+    """How many photos may be located; the app asks after each."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.allowed = 0
+        self.allow(1)
+
+    def allow(self, more: int) -> None:
+        """Let some more through."""
+        self.allowed += more
+        unfinished = self.file.with_name("allowed.new")
+        unfinished.write_text(str(self.allowed))
+        os.replace(unfinished, self.file)
+
+    def serve(self, model_folder: Path | None) -> contextlib.AbstractContextManager[str]:
+        """The app with this gate; gives its address."""
+        starter = [str(Path(__file__).with_name("streamlit_with_a_gate.py"))]
+        variables = {"PHOTOS_ALLOWED": str(self.file)}
+        folder = self.file.parent
+        return serve_app(model_folder, folder, folder / "log.txt", starter, variables)
+
+
 @pytest.fixture
-def batch_page(browser: Browser, tmp_path: Path) -> Iterator[LocatePage]:
-    """The page Locate of an app with the bundled model; tmp_path/allowed says how far a batch may go."""
-    starter = [str(Path(__file__).with_name("streamlit_with_a_gate.py"))]
-    variables = {"PHOTOS_ALLOWED": str(tmp_path / "allowed")}
-    with serve_app(None, tmp_path, tmp_path / "log.txt", starter, variables) as address:
+def gate(tmp_path: Path) -> Gate:
+    """A gate that lets one photo through."""
+    return Gate(tmp_path / "allowed")
+
+
+@pytest.fixture
+def gated_evaluation_page(browser: Browser, gate: Gate, tiny_model_folder: Path) -> Iterator[EvaluationPage]:
+    """The page Evaluation of an app whose runs go as far as the gate allows."""
+    with gate.serve(tiny_model_folder) as address:
+        context = browser.new_context(
+            viewport={"width": 1280, "height": 1000}, color_scheme="light", locale="en-GB"
+        )
+        yield EvaluationPage(context, address)
+        context.close()
+
+
+@pytest.fixture
+def batch_page(browser: Browser, gate: Gate) -> Iterator[LocatePage]:
+    """The page Locate of an app with the bundled model; the gate says how far a batch may go."""
+    with gate.serve(None) as address:
         context = browser.new_context(
             viewport={"width": 1280, "height": 1000}, color_scheme="light", locale="en-GB"
         )

@@ -208,7 +208,7 @@ def end_a_run(at: AnyPage, look: Look) -> None:
 def open_a_case_of_a_run(at: AnyPage, look: Look) -> None:
     """The card of a photo of a run, with the photo itself."""
     end_a_run(at, look)
-    at.page.get_by_text(at.says(words.BUNDLED_NAME), exact=True).last.click()
+    at.page.get_by_label(at.says(words.CASES_OF)).press("ArrowDown")
     at.page.get_by_role("option").last.click()
     at.wait_for_globe()
     open_a_case(at, look)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import tarfile
 from pathlib import Path
@@ -14,22 +13,6 @@ from typing import Any
 import pytest
 
 PHOTOS = 20
-
-
-class Gate:
-    """How many photos of a batch may be located; the app asks after each."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.allowed = 0
-        self.allow(1)
-
-    def allow(self, more: int) -> None:
-        """Let some more through."""
-        self.allowed += more
-        unfinished = self.file.with_name("allowed.new")
-        unfinished.write_text(str(self.allowed))
-        os.replace(unfinished, self.file)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +26,6 @@ def twenty_photos(shared_data) -> list[dict[str, Any]]:
                 found.append({"name": name, "mimeType": "image/jpeg", "buffer": data})
     assert len(found) == PHOTOS
     return found
-
-
-@pytest.fixture
-def gate(tmp_path) -> Gate:
-    return Gate(tmp_path / "allowed")
 
 
 def done(at) -> int:

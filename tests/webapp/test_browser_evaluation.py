@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import zipfile
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import TimeoutError as NothingYet
 
+from geo_model.prediction_table import read_predictions
 from webapp import evaluation_wording as words
 from webapp.error_globe import class_colours
 from webapp.palette import LIGHT, Colour
@@ -90,7 +94,7 @@ def test_a_photo_on_the_web_is_asked_for_only_after_its_host_was_allowed(evaluat
         route.fulfill(body=sample_photos[0].read_bytes(), content_type="image/jpeg")
 
     page.route("**staticflickr.com/**", answer)
-    upload = {"name": "me@example.com www.example.com.csv", "mimeType": "text/csv", "buffer": FOREIGN_TABLE}
+    upload = as_file("me@example.com www.example.com.csv", FOREIGN_TABLE)
     page.get_by_text(words.ADD_TABLE, exact=True).first.click()
     page.locator("input[type=file]").first.set_input_files(upload)
     page.get_by_text("1 photo. From a table that you added.").wait_for()
@@ -114,3 +118,64 @@ def test_a_photo_on_the_web_is_asked_for_only_after_its_host_was_allowed(evaluat
     evaluation_page.until(
         lambda: page.get_by_test_id("stImage").count() == 0, "the photo stays when its host is not allowed"
     )
+
+
+def test_a_run_is_cancelled_gone_on_with_looked_at_and_taken_away(gated_evaluation_page, gate, sample_photos):
+    at = gated_evaluation_page
+    page = at.page
+    archive, samples = io.BytesIO(), json.loads((sample_photos[0].parent / "samples.json").read_text("utf-8"))
+    with zipfile.ZipFile(archive, "w") as entries:
+        for photo in sample_photos:
+            entries.write(photo, photo.name)
+        entries.writestr("../evil.jpg", b"")
+    truth = [f"{one['file']},{one['latitude']},{one['longitude']}" for one in samples]
+    page.get_by_text(words.RUN, exact=True).first.click()
+    fields = page.locator("input[type=file]")
+    fields.nth(1).set_input_files(as_file("mine.zip", archive.getvalue()))
+    page.get_by_text(words.RUN_NO_MATCH).wait_for()
+    fields.nth(2).set_input_files(as_file("truth.csv", "\n".join(["IMG_ID,LAT,LON", *truth]).encode()))
+    start = page.get_by_role("button", name="Locate 3 photos")
+    start.click()
+
+    page.get_by_role("button", name=words.RUN_CANCEL).click()
+    page.get_by_text("1 of 3 photos located; the rest waits.").wait_for()
+    at.wait_for_globe()
+    assert start.count() == 0  # what is at work already is not offered again
+    assert page.get_by_text("its name leads out of the archive").count() == 0
+    gate.allow(10)
+    page.get_by_role("button", name=words.RUN_GO_ON).click()
+    page.get_by_text("3 of 3 photos located.").wait_for()
+    page.get_by_text("tiny on mine.zip — 3 photos").wait_for()
+    rows = page.locator(".figures tr", has_text="tiny on mine.zip: the answer, along the hierarchy")
+    assert rows.first.locator("td").last.inner_text() == "3"
+    assert page.get_by_text("How sure the model was: tiny on mine.zip").is_visible()
+
+    page.get_by_label(words.CASES_OF).press("ArrowDown")
+    page.get_by_role("option", name="tiny on mine.zip").click()
+    at.wait_for_globe()
+    at.click_row(0)
+    photo = page.get_by_test_id("stImage").locator("img").last
+    at.until(lambda: photo.evaluate("photo => photo.naturalWidth") > 100, "its photo is not drawn")
+    assert page.get_by_text("Load photos from").count() == 0
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name=words.DOWNLOAD, exact=True).last.click()
+    table = Path(download.value.path()).read_bytes()
+    assert set(read_predictions(table, "run.csv").photo_ids) == {photo.name for photo in sample_photos}
+    page.get_by_text(words.ADD_TABLE, exact=True).first.click()
+    page.locator("input[type=file]").first.set_input_files(as_file("run.csv", table))
+    page.get_by_text(f"3 photos. {words.UPLOADED_NOTE}").wait_for()
+    at.wait_for_globe()
+    figures = [
+        page.locator(".figures tr", has_text=name).first.locator("td").all_inner_texts()[1:]
+        for name in ("tiny on mine.zip: the answer", "run.csv")
+    ]
+    assert figures[0] == figures[1]
+    assert {urlsplit(url).hostname for url in at.requested if not url.startswith(("data:", "blob:"))} == {
+        "localhost"
+    }
+
+
+def as_file(name: str, data: bytes) -> dict[str, object]:
+    """A file as Chromium uploads it."""
+    return {"name": name, "mimeType": "application/octet-stream", "buffer": data}

@@ -52,7 +52,7 @@ def texts(at: AppTest) -> str:
 
 def html(at: AppTest, number: int = 0) -> str:
     """A table of figures as text, a space between cells."""
-    tables = [entry.proto.body for entry in at.get("html") if "class='figures'" in entry.proto.body]
+    tables = [entry.proto.body for entry in at.get("html") if "class='figures" in entry.proto.body]
     return re.sub(r"\s+", " ", re.sub("<style>.*?</style>|<[^>]+>", " ", tables[number], flags=re.DOTALL))
 
 
@@ -198,7 +198,7 @@ def test_a_run_becomes_a_second_set(page, sample_photos):
     figures = html(page)
     for name in ("the answer, along the hierarchy", "coarse cells", "middle cells", "fine cells"):
         assert f"tiny on mine.zip: {name}" in figures
-    assert "90% credible region" in html(page, 2)
+    assert re.search(r"Region Holds the truth Median area 50% .+ 90% ", html(page, 2))
     assert "Expected calibration error" in texts(page)
     made = state.sets()[-1]
     assert made.table.photo_ids == tuple(photo.name for photo in sample_photos)

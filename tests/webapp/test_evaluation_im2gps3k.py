@@ -70,7 +70,7 @@ def shown_figures(row: str) -> list[float]:
 
 def rows(at: AppTest, number: int) -> dict[str, str]:
     """What each row of a table of figures says, by its first cell."""
-    tables = [entry.proto.body for entry in at.get("html") if "class='figures'" in entry.proto.body]
+    tables = [entry.proto.body for entry in at.get("html") if "class='figures" in entry.proto.body]
     found = {}
     for row in re.findall("<tr.*?</tr>", tables[number], flags=re.DOTALL):
         cells = [re.sub("<[^>]+>", " ", cell) for cell in re.findall("<td.*?</td>", row, flags=re.DOTALL)]
@@ -118,4 +118,4 @@ def test_a_run_over_im2gps3k_shows_what_the_command_prints(photos, shared_data, 
         found = re.search(rf"^ *{share}% +({NUMBER})% \(.*?\) +(\S+) +(.+? km²)", result.stdout, re.MULTILINE)
         assert found
         percent, interval, area = found.groups()
-        assert coverage[f"{share}% credible region"].split() == [f"{percent}%", interval, *area.split()]
+        assert coverage[f"{share}%"].split() == [f"{percent}%", interval, *area.split()]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from geo_model.exports import Result
 from geo_model.photo_files import photo_name
@@ -19,27 +21,28 @@ from webapp.model_notes import show_model
 from webapp.photos import Located, Photo, content_key
 from webapp.result_view import show_result
 from webapp.session import MOST_PHOTOS, Session, session
+from webapp.upload_field import show_upload_field
 from webapp.welcome import show_samples, show_welcome
 from webapp.wording import count
 
 
 def upload(state: Session) -> None:
-    """A field for photos, which are taken into the session at once: the field forgets on other pages."""
-    key = f"uploads-{state.upload_round}"
+    """A field for photos."""
 
-    def take() -> None:
-        files = [(photo_name(file.name), file.getvalue()) for file in st.session_state[key] or []]
-        state.add([Photo(content_key(data), name, partial(bytes, data)) for name, data in files])
-        state.upload_round += 1  # an upload field under a new key is empty
+    def take(files: Sequence[UploadedFile]) -> None:
+        contents = [(photo_name(file.name), file.getvalue()) for file in files]
+        state.add([Photo(content_key(data), name, partial(bytes, data)) for name, data in contents])
+        state.upload_round += 1
 
-    st.file_uploader(
+    show_upload_field(
         tr("Your photos"),
+        "uploads",
+        lambda: state.upload_round,
+        take,
         # Some browsers know no media type for the newer formats, so their endings are named as well.
         type=["image", ".heic", ".heif", ".avif"],
         accept_multiple_files=True,
-        key=key,
         help=tr(UPLOAD_HELP, most=MOST_PHOTOS),
-        on_change=take,
     )
 
 
