@@ -38,6 +38,7 @@ class Member:
         crc: CRC-32 of its bytes, in a zip.
         encrypted: Whether a password is needed.
         content: Its bytes, or the first of them, where the archive can only be read in order.
+        link: Whether it is a link to another file of a tar, and no bytes of its own.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Member:
     crc: int = 0
     encrypted: bool = False
     content: bytes | None = None
+    link: bool = False
 
 
 def is_archive_name(name: str) -> bool:
@@ -56,7 +58,7 @@ def is_archive_name(name: str) -> bool:
 
 
 def members(path: str, wanted: Callable[[str], bool], opener: Opener, most: int) -> Iterator[Member]:
-    """The ordinary files of a tar or a zip whose names are wanted, in its order.
+    """The ordinary files of a tar or a zip whose names are wanted, in its order; of a tar the links as well.
 
     Args:
         path: The archive.
@@ -72,9 +74,12 @@ def members(path: str, wanted: Callable[[str], bool], opener: Opener, most: int)
         return
     with opener(path) as file:
         limit = most if is_compressed_tar(file) else None
-        for info, content in tar_files(path, lambda name: limit if wanted(name) else 0, file):
-            held = content if limit is not None else None
-            yield Member(info.name, info.offset_data, info.size, info.size, content=held)
+        for info, content in tar_files(path, lambda name: limit if wanted(name) else 0, file, links=True):
+            if info.isreg():
+                held = content if limit is not None else None
+                yield Member(info.name, info.offset_data, info.size, info.size, content=held)
+            else:
+                yield Member(info.name, link=True)
 
 
 def read_member(file: BinaryIO, member: Member, most: int) -> bytes:

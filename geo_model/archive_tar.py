@@ -26,7 +26,7 @@ def is_compressed_tar(file: BinaryIO) -> bool:
 
 
 def tar_files(
-    path: str, wanted: Callable[[str], int | None], file: BinaryIO | None = None
+    path: str, wanted: Callable[[str], int | None], file: BinaryIO | None = None, links: bool = False
 ) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     """Header and content of a tar's ordinary files, in constant memory; compressed tars as well.
 
@@ -34,6 +34,7 @@ def tar_files(
         path: The tar, or what to call it.
         wanted: For a name, the most bytes to read; None gives the header alone, 0 passes over the file.
         file: The tar, opened; None opens `path`.
+        links: Whether to give the headers of hard and symbolic links too.
 
     Raises:
         TableError: The tar is damaged, cut short, or none at all.
@@ -43,8 +44,9 @@ def tar_files(
         with open_tar(path if file is None else file) as archive:
             for member in tar_headers(archive):
                 read += 1
-                limit = wanted(member.name) if member.isreg() else 0
-                if limit is None:
+                link = links and (member.islnk() or member.issym())
+                limit = wanted(member.name) if link or member.isreg() else 0
+                if limit is None or (link and limit > 0):
                     yield member, b""
                 elif limit > 0:
                     yield member, tar_content(archive, member, limit)

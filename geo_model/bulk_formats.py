@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from geo_model.errors import GeoModelError
-from geo_model.exports import csv_line, csv_row, flat_columns, flat_values, geojson_lines
+from geo_model.exports import csv_line, csv_row, flat_columns, flat_values, geojson_lines, spreadsheet_text
 from geo_model.predict import Prediction
 
 BULK_FORMATS = ("csv", "parquet", "geojsonl")
@@ -49,12 +49,29 @@ def row_of(prediction: Prediction, file_format: str, top_k: int, draw_region: bo
     return json.dumps(flat_values(prediction, top_k), allow_nan=False) + "\n"
 
 
-def row_names(path: Path, file_format: str, header: bytes, columns: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Name and line of each row of a finished output; a line that belongs to the row before has no name.
+def other_settings(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The first setting in which rows that are there differ from those wanted, in words; else empty."""
+    for key, value in wanted.items():
+        if there.get(key) != value:
+            return f"its {key} is {there.get(key)} and now it would be {value}"
+    return ""
+
+
+def row_names(
+    path: Path, settings: Mapping[str, Any], header: bytes, columns: list[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Name, as printed, and line of each row of a finished output; a line of the row before has no name.
+
+    Args:
+        path: The output.
+        settings: What rows are made with from now on; of those that are there only Parquet knows.
+        header: Of a CSV.
+        columns: Of Parquet.
 
     Raises:
         GeoModelError: It was written with other options, or is not such a file.
     """
+    file_format = settings["format"]
     other = GeoModelError(
         f"{path} was not written with these options; give another --out, or the same options."
     )
@@ -66,10 +83,13 @@ def row_names(path: Path, file_format: str, header: bytes, columns: list[str]) -
             with pq.ParquetFile(path) as file:
                 if file.schema_arrow.names != columns:
                     raise other
+                made_with = json.loads((file.schema_arrow.metadata or {}).get(b"geo_model", b"{}"))
+                if difference := other_settings(made_with, settings):
+                    raise GeoModelError(f"{path}: {difference}; give another --out, or the same options.")
                 for batch in file.iter_batches(_ROWS_TOGETHER):
                     for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                         yield row[0], (json.dumps(row) + "\n").encode()
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, ValueError) as error:
             raise other from error
         return
     with open(path, "rb") as file:
@@ -79,7 +99,7 @@ def row_names(path: Path, file_format: str, header: bytes, columns: list[str]) -
             try:
                 if file_format == "csv":
                     name = next(csv.reader(io.StringIO(line.decode())))[0]
-                    name = name[1:] if name.startswith("'") else name
+                    name = name[1:] if spreadsheet_text(name[1:]) == name else name
                 else:
                     properties = json.loads(line)["properties"]
                     name = "" if "region" in properties else properties["photo"]

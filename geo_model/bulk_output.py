@@ -6,6 +6,8 @@ While a run goes on, everything lies in the folder `OUT.unfinished`:
     rows            CSV, GeoJSON lines or, for Parquet, a JSON array a line
     failures.csv    photo,reason
     done            a line a photo: 32 hexadecimal digits of its name's BLAKE2b, bytes of rows and of failures
+    table           at the end, the rows as Parquet
+    counts.json     at the end, how many photos could not be read
 
 A line of `done` is written after the row or failure that it counts. Whatever lies beyond the last whole line,
 half a row perhaps, is cut off when a run is gone on with, and its photo is located again: so each photo is in
@@ -14,6 +16,7 @@ the rows or in the failures once. At the end the files take the places asked for
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -23,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from geo_model.bulk_formats import row_names, write_parquet
+from geo_model.bulk_formats import other_settings, row_names, write_parquet
 from geo_model.bulk_names import SeenNames, name_key
 from geo_model.bulk_places import put, unfinished_folder
 from geo_model.errors import GeoModelError
@@ -32,6 +35,7 @@ from geo_model.files import check_writable
 from geo_model.images import photo_name
 
 _FINISHED = b"finished\n"
+_FAILURES_HEADER = b"photo,reason\n"
 _SYNC_S = 5.0
 
 
@@ -76,6 +80,8 @@ class BulkOutput:
         with self._explained():
             if self._is_finished():
                 self._settle()
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()  # empty, after a kill at the very end
             if self.folder.exists() and not resume:
                 raise GeoModelError(
                     f"{self.folder} holds a run that was stopped; give --resume to go on with it, or remove "
@@ -127,7 +133,6 @@ class BulkOutput:
             self._failures.close()
             if self.settings["format"] == "parquet":
                 write_parquet(self.folder / "rows", self.folder / "table", self.columns, self.settings)
-                (self.folder / "table").replace(self.folder / "rows")
             (self.folder / "counts.json").write_text(json.dumps({"failed": self.failed}), encoding="utf-8")
             self._log.write(_FINISHED)
             self._log.flush()
@@ -155,7 +160,7 @@ class BulkOutput:
         self._log.truncate(0)
         lines: Iterator[tuple[str, bytes]] = iter(())
         if resume and not self.out.startswith("s3://") and Path(self.out).exists():
-            lines = row_names(Path(self.out), self.settings["format"], self.header, self.columns)
+            lines = row_names(Path(self.out), self.settings, self.header, self.columns)
         elif resume and self.out.startswith("s3://"):
             from geo_model.object_store import object_exists
 
@@ -173,26 +178,29 @@ class BulkOutput:
             shutil.rmtree(self.folder)
             raise
         self._log.flush()
-        (self.folder / "settings.part").write_text(json.dumps(self.settings), encoding="utf-8")
+        (self.folder / "settings.part").write_text(json.dumps(self._settings_of_run()), encoding="utf-8")
         (self.folder / "settings.part").replace(self.folder / "settings.json")
+
+    def _settings_of_run(self) -> dict[str, Any]:
+        """What a run gone on with must share: an address too, for those of one name share a folder here."""
+        return {**self.settings, "out": self.out} if self.out.startswith("s3://") else self.settings
 
     def _check_settings(self) -> None:
         there = json.loads((self.folder / "settings.json").read_text(encoding="utf-8"))
-        for key, value in self.settings.items():
-            if there.get(key) != value:
-                raise GeoModelError(
-                    f"{self.folder}: its {key} is {there.get(key)} and now it would be {value}; "
-                    "give the same options, or remove that folder to start again."
-                )
+        if difference := other_settings(there, self._settings_of_run()):
+            raise GeoModelError(
+                f"{self.folder}: {difference}; give the same options, or remove that folder to start again."
+            )
 
     def _go_on(self) -> tuple[int, int]:
         """Cut the record of what is done to its whole lines; returns bytes of rows and failures."""
         names = ("rows", "failures.csv")
         most = [path.stat().st_size if (path := self.folder / name).exists() else 0 for name in names]
         rows, failures, end = len(self.header), 0, 0
+        counted = len(_FAILURES_HEADER)
 
         def keys() -> Iterator[bytes]:
-            nonlocal rows, failures, end
+            nonlocal rows, failures, end, counted
             self._log.seek(0)
             for line in self._log:
                 parts = line.split()
@@ -200,8 +208,9 @@ class BulkOutput:
                     return
                 if int(parts[2]) > most[1]:
                     return
-                self.failed += int(parts[2]) > failures
                 rows, failures, end = int(parts[1]), int(parts[2]), end + len(line)
+                self.failed += failures > counted
+                counted = max(counted, failures)
                 self.done += 1
                 yield bytes.fromhex(parts[0].decode())
 
@@ -215,7 +224,7 @@ class BulkOutput:
         file.truncate(size)
         file.seek(size)
         if name == "failures.csv" and size == 0:
-            file.write(b"photo,reason\n")
+            file.write(_FAILURES_HEADER)
             file.flush()
         return file
 
@@ -228,11 +237,18 @@ class BulkOutput:
             return file.read() == _FINISHED
 
     def _settle(self) -> None:
-        """Move finished files to their places; can be begun again after a kill."""
-        failed = json.loads((self.folder / "counts.json").read_text(encoding="utf-8"))["failed"]
-        put(self.folder / "failures.csv", self.failures, wanted=failed > 0)
-        put(self.folder / "rows", self.out)
-        shutil.rmtree(self.folder)
+        """Move finished files to their places; can be begun again after a kill at any point of it."""
+        counts = self.folder / "counts.json"
+        if counts.exists():
+            failed = json.loads(counts.read_text(encoding="utf-8"))["failed"]
+            put(self.folder / "failures.csv", self.failures, wanted=failed > 0)
+            put(self.folder / ("table" if self.settings["format"] == "parquet" else "rows"), self.out)
+            counts.unlink()  # from here on nothing is left but to clear away
+        for file in self.folder.iterdir():
+            if file.name != "done":
+                file.unlink()
+        (self.folder / "done").unlink()  # it says that the rest may go
+        self.folder.rmdir()
 
     def _lock(self) -> None:
         """Keep other runs out; the system lets go of the lock when this program ends, however it ends."""

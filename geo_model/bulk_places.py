@@ -28,6 +28,9 @@ def put(file: Path, target: str, wanted: bool = True) -> None:
             upload(os.fspath(file), target)
     elif not wanted:
         Path(target).unlink(missing_ok=True)
-    elif file.exists():
-        shutil.move(file, f"{target}.part")  # --failures may lie on another disk; a rename is whole
-        os.replace(f"{target}.part", target)
+    else:
+        part = f"{target}.part"
+        if file.exists():
+            shutil.move(file, part)  # --failures may lie on another disk; a rename is whole
+        if os.path.exists(part):  # also after a kill between the two
+            os.replace(part, target)

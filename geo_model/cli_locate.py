@@ -227,7 +227,8 @@ def _locate_with_ray(
     from geo_model.progress import Work
 
     with Work("Loading the model"):
-        name = load_model(model, "cpu", precision).spec.name
+        # Not in their precision, which may be for GPUs alone.
+        name = load_model(model, "cpu", Precision.AUTO).spec.name
     with Work("Starting Ray"):
         from geo_model.ray_engine import RayEngine
 

@@ -90,6 +90,8 @@ def nvjpeg(device: torch.device) -> Decode:
     from torchvision.io import ImageReadMode, decode_jpeg
 
     def decode(jpegs: Sequence[bytes]) -> Sequence[Tensor]:
+        # nvJPEG writes on a stream of its own into memory that this one has let go of, but may still use.
+        torch.cuda.current_stream(device).synchronize()
         with warnings.catch_warnings():
             # The bytes are only read. torchvision names a successor, which decodes in the same way.
             warnings.simplefilter("ignore")

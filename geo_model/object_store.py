@@ -1,15 +1,21 @@
 """Files at `s3://BUCKET/KEY` addresses, through pyarrow.
 
 Credentials and region are taken from where the AWS tools take them; the environment variable
-AWS_ENDPOINT_URL names another S3 server.
+AWS_ENDPOINT_URL names another S3 server. Keys stand in addresses as they are: nothing is percent-encoded.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, BinaryIO, cast
 
 from geo_model.errors import GeoModelError
+
+_READ_AHEAD = 1 << 18
 
 
 def open_object(address: str) -> BinaryIO:
@@ -20,7 +26,8 @@ def open_object(address: str) -> BinaryIO:
         OSError: The store does not give it.
     """
     system, path = _located(address)
-    return cast("BinaryIO", system.open_input_file(path))
+    # Headers of a tar are read a few bytes at a time, and each reading asks the store.
+    return io.BufferedReader(cast("io.RawIOBase", system.open_input_file(path)), _READ_AHEAD)
 
 
 def object_addresses(address: str) -> Iterator[str]:
@@ -45,28 +52,50 @@ def object_exists(address: str) -> bool:
 
 
 def upload(local: str, address: str) -> None:
-    """Copy a local file to an address; the object appears whole or not at all.
+    """Copy a local file to an address; the object appears at the end, or, if that fails, not at all.
 
     Raises:
         GeoModelError: The store does not take it.
     """
     system, path = _located(address)
     try:
-        with open(local, "rb") as source, system.open_output_stream(path) as target:
-            while block := source.read(8 << 20):
-                target.write(block)
+        with open(local, "rb") as source:
+            _copy(source, system, path)
     except OSError as error:
         raise GeoModelError(f"{address} cannot be written: {' '.join(str(error).split())[:200]}") from error
 
 
-def _located(address: str) -> tuple[Any, str]:
+def _copy(source: BinaryIO, system: Any, path: str) -> None:  # noqa: ANN401 - pyarrow has no types
+    target = system.open_output_stream(path)
     try:
-        from pyarrow.fs import FileSystem
+        while block := source.read(8 << 20):
+            target.write(block)
+    except BaseException:
+        # Closing completes the object, however little of it is there.
+        with contextlib.suppress(OSError):
+            target.close()
+            system.delete_file(path)
+        raise
+    target.close()
+
+
+def _located(address: str) -> tuple[Any, str]:
+    """The file system that an address is in, and the path there."""
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    try:
+        system = _system(bucket, os.environ.get("AWS_ENDPOINT_URL"))
     except ImportError as error:
         raise GeoModelError(f"{address}: s3:// needs pyarrow; install it: pip install pyarrow") from error
-    try:
-        return cast("tuple[Any, str]", FileSystem.from_uri(address))
     except (ValueError, OSError) as error:
         raise GeoModelError(
             f"{address}: the address cannot be used ({str(error)[:150]}); check it."
         ) from error
+    return system, f"{bucket}/{key}".rstrip("/")
+
+
+@lru_cache(maxsize=16)
+def _system(bucket: str, _endpoint: str | None) -> Any:  # noqa: ANN401
+    """The file system of a bucket; asking for it may mean to ask the store where the bucket lies."""
+    from pyarrow.fs import FileSystem
+
+    return FileSystem.from_uri(f"s3://{bucket}")[0]

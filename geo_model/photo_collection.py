@@ -54,14 +54,21 @@ class SourcePhoto:
         return None if self.truth is None else (self.photo_id, self.truth)
 
 
-def find_photos(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def find_photos(
+    folder: str | os.PathLike[str], refused: Callable[[str, str], None] | None = None
+) -> Iterator[Path]:
     """The photo files below a folder in a fixed order; hidden ones and linked folders are left out.
 
     Memory does not grow with the photos: of a folder with more than 100,000 of them, as many are sorted at a
     time, in the order in which the system lists them.
 
+    Args:
+        folder: The folder.
+        refused: Is told of each folder that cannot be listed, and why, in a sentence; the others are searched
+            all the same. None ends the search there.
+
     Raises:
-        PhotoError: A folder cannot be listed.
+        PhotoError: A folder cannot be listed, and nobody is told.
     """
     pending = [os.fspath(folder)]
     while pending:
@@ -74,10 +81,11 @@ def find_photos(folder: str | os.PathLike[str]) -> Iterator[Path]:
                 while run := sorted(islice(photos, _SORTED_TOGETHER)):
                     yield from (Path(parent, name) for name in run)
         except OSError as error:
-            raise PhotoError(
-                f"{error.filename}: the folder cannot be listed ({(error.strerror or str(error)).lower()}); "
-                "check its permissions."
-            ) from error
+            why = (error.strerror or str(error)).lower()
+            sentence = f"{photo_name(parent)}: the folder cannot be listed ({why}); check its permissions."
+            if refused is None:
+                raise PhotoError(sentence) from error
+            refused(parent, sentence)
         pending += [os.path.join(parent, name) for name in sorted(folders, reverse=True)]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from geo_model import gpu_jpeg
 from geo_model.crops import CropRule
-from geo_model.errors import PhotoError
+from geo_model.errors import GeoModelError, PhotoError
 from geo_model.gpu_jpeg import PlainJpeg
 from geo_model.images import PhotoSource, photo_name, read_bytes, read_image, upright_rgb
 from geo_model.prediction import PhotoFailure
@@ -61,7 +61,7 @@ class PhotoCrops:
                 if (jpeg := gpu_jpeg.plain_jpeg(source)) is not None:
                     return name, jpeg
             return name, self._read_with_pillow(source, name)
-        except PhotoError as error:
+        except GeoModelError as error:  # a source may have a sentence of its own
             return name, PhotoFailure(name, str(error))
 
     def _read_with_pillow(self, source: Source, name: str) -> Tensor:
@@ -103,5 +103,8 @@ class PhotoCrops:
 
 
 def is_one_photo(photos: object) -> bool:
-    """Whether this is a photo rather than many of them."""
-    return isinstance(photos, str | bytes | os.PathLike | Image.Image) or hasattr(photos, "read")
+    """Whether this is a photo rather than many of them; two texts are two paths."""
+    if isinstance(photos, tuple) and len(photos) == 2 and isinstance(photos[0], str):
+        return not isinstance(photos[1], str | os.PathLike | tuple) and is_one_photo(photos[1])
+    encoded = isinstance(photos, bytes | bytearray | memoryview)
+    return encoded or isinstance(photos, str | os.PathLike | Image.Image) or hasattr(photos, "read")

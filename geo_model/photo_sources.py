@@ -166,27 +166,45 @@ class PhotoSources:
 
     def _in_folder(self, folder: str) -> Iterator[NamedSource]:
         empty = True
-        for path in find_photos(folder):
+        refused: list[tuple[str, str]] = []
+        for path in find_photos(folder, lambda *one: refused.append(one)):
             empty = False
             if self.wanted(str(path)):
                 yield str(path), str(path)
-        if empty:
+        for name, sentence in refused:
+            if self.wanted(name):
+                yield name, Unreadable(sentence)
+        if empty and not refused:
             raise PhotoError(f"{photo_name(folder)}: it holds no photo; give a folder with photos.")
 
     def _matching(self, pattern: str) -> Iterator[NamedSource]:
         parent, last = os.path.split(pattern)
         empty = True
         for folder in glob.iglob(os.path.join(parent, ""), recursive=True) if parent else [""]:
+            for path in self._entries(folder, last):
+                empty = False
+                if isinstance(path, str):
+                    yield from self._photos_of(path, in_list=True)
+                elif self.wanted(folder):
+                    yield folder, path
+        if empty:
+            raise PhotoError(f"{photo_name(pattern)}: nothing to locate matches; check the pattern.")
+
+    def _entries(self, folder: str, pattern: str) -> Iterator[str | Unreadable]:
+        """Paths in a folder that fit a pattern and may be or hold photos, or why it cannot be listed."""
+        try:
             with os.scandir(folder or ".") as entries:
-                names = (e.name for e in entries if fnmatch(e.name, last) and not e.name.startswith("."))
+                names = (e.name for e in entries if fnmatch(e.name, pattern) and not e.name.startswith("."))
                 while run := sorted(islice(names, _SORTED_TOGETHER)):
                     for name in run:
                         path = os.path.join(folder, name)
                         if is_photo_name(name) or is_archive_name(name) or os.path.isdir(path):
-                            empty = False
-                            yield from self._photos_of(path, in_list=True)
-        if empty:
-            raise PhotoError(f"{photo_name(pattern)}: nothing to locate matches; check the pattern.")
+                            yield path
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            yield Unreadable(
+                f"{photo_name(folder)}: the folder cannot be listed ({why}); check its permissions."
+            )
 
     def _listed(self, path: str) -> Iterator[NamedSource]:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:
@@ -203,7 +221,10 @@ class PhotoSources:
 
         for member in members(path, wanted, open_source, Limits().max_bytes + 1):
             name = f"{path}/{member.name}"
-            if is_archive_name(member.name):
+            if member.link:
+                sentence = f"{photo_name(name)}: it is a link inside the archive; give what it leads to."
+                yield name, Unreadable(sentence)
+            elif is_archive_name(member.name):
                 sentence = f"{photo_name(name)}: it is an archive inside an archive; give it by itself."
                 yield name, Unreadable(sentence)
             else:
@@ -215,9 +236,14 @@ class PhotoSources:
         if is_archive_name(address):
             yield from self._in_archive(address)
             return
+        empty = True
         for found in object_addresses(address):
-            if is_photo_name(found) and self.wanted(found):
-                yield found, ObjectFile(found)
+            if is_photo_name(found) or found == address:
+                empty = False
+                if self.wanted(found):
+                    yield found, ObjectFile(found)
+        if empty:
+            raise PhotoError(f"{photo_name(address)}: it holds no photo; check the address.")
 
 
 def _is_pattern(argument: str) -> bool:

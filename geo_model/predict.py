@@ -112,7 +112,7 @@ class Model:
 
         Args:
             photos: One photo, or an iterable of photos: path, encoded bytes, binary file, PIL image, or
-                (name, any of these).
+                (name, any of these). A pair of texts by itself is two paths.
             batch_size: Photos that are read, located and given back together; does not change the answers.
             crops: `mean` or `max` over the five crops; None takes what the model was measured with.
             regions: As for `stream`.
@@ -269,7 +269,8 @@ def load(
         precision: `auto` is the fastest that was measured, by `tune` on this machine or else as
             `measured_choices` says: bfloat16 on a CPU or GPU that multiplies it, else float32 on the CPU and
             float16 on a GPU. Probabilities in half precision differ a little, and so may near answers:
-            `float32` gives the same everywhere.
+            `float32` gives the same on every CPU. On a GPU PyTorch convolves float32 in TF32 unless
+            `torch.backends.cudnn.allow_tf32` is off.
         allow_download: Whether parts that a model lacks may be fetched: `geoclip` needs CLIP's weights.
 
     Raises:

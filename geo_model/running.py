@@ -150,8 +150,11 @@ class CapturedNetwork:
                 self._network(self._pixels)
         computing.wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        # Other threads may copy photos to the GPU meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        # Other threads may copy photos to the GPU meanwhile. By itself it captures on the current device.
+        with (
+            torch.cuda.device(pixels.device),
+            torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"),
+        ):
             self._logits = self._network(self._pixels)
         self._graph = graph
 

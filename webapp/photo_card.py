@@ -51,7 +51,8 @@ def show_card(state: EvaluationSession, chosen: PredictionSet, row: int) -> None
 def _show_credit(state: EvaluationSession, credit: PhotoCredit | None, *, load: bool) -> None:
     """Whose photo it is and where; with `load` the photo too, if the visitor allows its host."""
     if credit is None:
-        st.caption(tr(words.CARD_NO_CREDIT))
+        if load:
+            st.caption(tr(words.CARD_NO_CREDIT))
         return
     author = literal(credit.author) or tr(words.CARD_UNKNOWN_AUTHOR)
     licence = literal(credit.licence) or tr(words.CARD_NO_LICENCE)

@@ -145,7 +145,7 @@ def against_the_limit(model: Any, photos: Photos, say: Callable[[str], None]) ->
     @torch.inference_mode()
     def bare(chunk: Photos) -> None:
         for pixels in batches[chunk[0][0]]:
-            model.fast_network(pixels)
+            model.run(pixels)  # in the same way: compiled or as a CUDA graph, if that was chosen
 
     def predict(chunk: Photos) -> None:
         model.predict(chunk)

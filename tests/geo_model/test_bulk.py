@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections import Counter
@@ -18,10 +21,11 @@ import pytest
 from typer.testing import CliRunner
 
 from geo_model.archive_members import members
+from geo_model.bulk_formats import write_parquet
 from geo_model.bulk_output import BulkOutput
 from geo_model.bulk_places import failures_beside, unfinished_folder
 from geo_model.cli import app
-from geo_model.errors import GeoModelError
+from geo_model.errors import GeoModelError, PhotoError
 from geo_model.photo_sources import PhotoSources, Unreadable, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,8 +34,6 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def small_photo(sample_photos):
     """One of the sample photos, small."""
-    import io
-
     from PIL import Image
 
     image = Image.open(sample_photos[0]).convert("RGB")
@@ -255,6 +257,151 @@ def test_a_kill_while_the_files_are_put_in_place_loses_nothing(tmp_path, monkeyp
         assert (tmp_path / "places.failures.csv").read_text() == "photo,reason\nb,no photo\n"
         again.finish()
     assert out.read_text() == "h\n1\n"
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_a_kill_at_any_step_of_finishing_loses_nothing_and_doubles_nothing(
+    tmp_path, monkeypatch, file_format
+):
+    out, failed = tmp_path / f"places.{file_format}", tmp_path / "places.failures.csv"
+    header = "photo\n" if file_format == "csv" else ""
+
+    def open_output() -> BulkOutput:
+        settings = {"format": file_format, "top_k": 1}
+        return BulkOutput(str(out), str(failed), settings, header, resume=True, columns=["photo"])
+
+    steps_left = 0
+
+    def dying(work):
+        def one_step(*arguments, **options):
+            nonlocal steps_left
+            if steps_left == 0:
+                raise Killed
+            steps_left -= 1
+            return work(*arguments, **options)
+
+        return one_step
+
+    survived = 0
+    for kill_before in range(100):
+        names = [f"{number}.jpg" for number in range(3)]
+        with open_output() as run:
+            for name in names:
+                run.add(name, f"{name}\n" if file_format == "csv" else json.dumps([name]) + "\n")
+            run.add_failure("bad.jpg", "no photo")
+            steps_left = kill_before
+            with monkeypatch.context() as patch:
+                patch.setattr("geo_model.bulk_output.write_parquet", dying(write_parquet))
+                patch.setattr("geo_model.bulk_places.shutil.move", dying(shutil.move))
+                patch.setattr(os, "replace", dying(os.replace))
+                patch.setattr(os, "fsync", dying(os.fsync))
+                for method in ("unlink", "rmdir"):
+                    patch.setattr(Path, method, dying(getattr(Path, method)))
+                try:
+                    run.finish()
+                    survived += 1
+                except Killed:
+                    pass
+        with open_output() as again:
+            assert [name for name in names if again.seen.is_new(name)] == []
+            # Failures of a finished run are tried again, those of an unfinished one are not.
+            if again.seen.is_new("bad.jpg"):
+                again.add_failure("bad.jpg", "no photo")
+            again.finish()
+        assert photos_of(out) == names
+        assert photos_of(failed) == ["bad.jpg"]
+        assert sorted(tmp_path.iterdir()) == sorted([out, failed])
+        out.unlink()
+        failed.unlink()
+        if survived:
+            break
+    assert kill_before > 8
+
+
+def test_a_run_gone_on_with_counts_only_failures_that_there_were(tmp_path):
+    out = tmp_path / "places.csv"
+    with output(out) as run:
+        run.add("a", "1\n")
+        run.add("b", "2\n")
+    with output(out, resume=True) as again:
+        assert (again.done, again.failed) == (2, 0)
+        again.finish()
+    assert [path.name for path in tmp_path.iterdir()] == ["places.csv"]
+    with output(out, resume=True) as more:
+        more.add_failure("c", "no photo")
+        more.add_failure("d", "no photo")
+    with output(out, resume=True) as last:
+        assert (last.done, last.failed) == (4, 2)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "geojsonl"])
+def test_photos_of_strange_names_are_known_again(locate, small_photo, tmp_path, ending):
+    folder, out = tmp_path / "photos", tmp_path / f"places.{ending}"
+    folder.mkdir()
+    names = [b"'quoted.jpg", b"=1+1.jpg", "caf\u202e\u00e9.jpg".encode()]
+    if sys.platform == "linux":
+        names += [b"caf\xe9.jpg", b"caf\xea.jpg"]  # no UTF-8, and printed alike
+    for name in names:
+        (folder / os.fsdecode(name)).write_bytes(small_photo)
+    for _ in range(3):
+        assert locate(folder, "--out", out, "--resume").exit_code == 0
+        assert len(photos_of(out)) == len(names)
+
+
+def test_a_finished_parquet_file_knows_what_its_rows_were_made_with(locate, sample_photos, tmp_path):
+    out = tmp_path / "places.parquet"
+    assert locate(sample_photos[0], "--out", out).exit_code == 0
+    before = out.read_bytes()
+    other = locate(*sample_photos, "--out", out, "--resume", "--crops", "max")
+    assert other.exit_code == 1
+    assert "its crops is as measured and now it would be max; give another --out" in other.stderr
+    assert out.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_listed_is_a_failure_and_the_others_are_searched(
+    small_photo, tmp_path, monkeypatch
+):
+    for name in ("a", "locked", "z"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jpg").write_bytes(small_photo)
+    list_folder = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for argument in (tmp_path, tmp_path / "*" / "*.jpg"):
+        found = {
+            Path(name).relative_to(tmp_path).as_posix(): one for name, one in PhotoSources([str(argument)])
+        }
+        assert set(found) == {"a/x.jpg", "locked", "z/x.jpg"}
+        with pytest.raises(PhotoError, match=r"locked/?: the folder cannot be listed \(permission denied\)"):
+            found["locked"].read(1)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_links_in_a_tar_are_failures(small_photo, tmp_path, mode):
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, mode) as tar:
+        for name, kind in (
+            ("a.jpg", tarfile.REGTYPE),
+            ("b.jpg", tarfile.LNKTYPE),
+            ("c.jpg", tarfile.SYMTYPE),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, "" if kind == tarfile.REGTYPE else "a.jpg"
+            entry.size = len(small_photo) if kind == tarfile.REGTYPE else 0
+            tar.addfile(entry, io.BytesIO(small_photo))
+    found = {Path(name).name: source for name, source in PhotoSources([str(path)])}
+    assert content(found.pop("a.jpg")) == small_photo
+    assert set(found) == {"b.jpg", "c.jpg"}
+    assert all("it is a link inside the archive" in source.sentence for source in found.values())
 
 
 def test_ctrl_c_says_how_to_go_on(tiny_model_folder, small_photo, write_tar, tmp_path):

@@ -40,6 +40,16 @@ def test_every_kind_of_source_gives_one_answer(model, sample_photos):
         np.testing.assert_allclose(prediction.product, predictions[0].product, atol=1e-5)
 
 
+def test_one_photo_with_a_name_or_in_memory(model, sample_photos):
+    data = sample_photos[0].read_bytes()
+    expected = model.predict(sample_photos[0])[0].class_index
+    for one in (("holiday", data), bytearray(data), memoryview(data), ("holiday", io.BytesIO(data))):
+        (prediction,) = model.predict(one)
+        assert prediction.class_index == expected
+        assert prediction.name == ("holiday" if isinstance(one, tuple) else "photo 1")
+    assert len(model.predict((str(sample_photos[0]), str(sample_photos[1])))) == 2  # two paths
+
+
 def test_one_photo_alone(model, sample_photos):
     assert len(model.predict(sample_photos[0])) == 1
     assert len(model.predict(sample_photos[0].read_bytes())) == 1

@@ -208,7 +208,10 @@ def end_a_run(at: AnyPage, look: Look) -> None:
 def open_a_case_of_a_run(at: AnyPage, look: Look) -> None:
     """The card of a photo of a run, with the photo itself."""
     end_a_run(at, look)
-    at.page.get_by_label(at.says(words.CASES_OF)).press("ArrowDown")
+    field = at.page.get_by_label(at.says(words.CASES_OF))
+    field.scroll_into_view_if_needed()
+    at.page.wait_for_timeout(1000)  # scrolling closes the list
+    field.press("ArrowDown")
     at.page.get_by_role("option").last.click()
     at.wait_for_globe()
     open_a_case(at, look)
@@ -284,7 +287,7 @@ def take(browser: Browser, address: str, scene: str, look: Look, target: Path, w
     )
     try:
         at = AnyPage(context, f"{address}/{played.path}", look.locale.startswith("de"))
-        at.page.set_default_timeout(300_000)
+        at.page.set_default_timeout(120_000)
         played.steps(at, look)
         at.page.screenshot(path=target)
         if whole:

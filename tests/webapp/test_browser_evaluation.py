@@ -150,7 +150,10 @@ def test_a_run_is_cancelled_gone_on_with_looked_at_and_taken_away(gated_evaluati
     assert rows.first.locator("td").last.inner_text() == "3"
     assert page.get_by_text("How sure the model was: tiny on mine.zip").is_visible()
 
-    page.get_by_label(words.CASES_OF).press("ArrowDown")
+    choice = page.get_by_label(words.CASES_OF)
+    choice.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)  # scrolling closes the list
+    choice.press("ArrowDown")
     page.get_by_role("option", name="tiny on mine.zip").click()
     at.wait_for_globe()
     at.click_row(0)
