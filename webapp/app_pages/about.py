@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from geo_model.cells import LEVELS
 from geo_model.errors import GeoModelError
+from geo_model.level_limit import finest_level, levels_up_to
 from geo_model.predict import Model
 from webapp.language import figures, tr
 from webapp.level_notice import level_notice
@@ -24,12 +26,13 @@ def show_machine(model: Model) -> None:
         import torch
 
         device = f"{device} ({torch.cuda.get_device_name(model.device)})"
-    cells = figures(" / ".join(f"{count:,}" for count in model.hierarchy.sizes))
+    levels = levels_up_to(finest_level())
+    cells = figures(" / ".join(f"{len(model.hierarchy[level]):,}" for level in levels))
     rows = [
         (tr("Device"), device),
         (tr("Precision"), str(model.dtype).removeprefix("torch.")),
         (tr("Network"), model.spec.backbone),
-        (tr("Coarse, middle and fine cells"), cells),
+        (tr("Coarse, middle and fine cells") if len(levels) == len(LEVELS) else tr("Cells"), cells),
     ]
     if serves_this_machine_only():
         rows.append((tr("Folder"), str(model.path)))
