@@ -272,6 +272,10 @@ class Hierarchy:
     def __getitem__(self, level: Level | str) -> Partitioning:
         return {Level.COARSE: self.coarse, Level.MIDDLE: self.middle, Level.FINE: self.fine}[Level(level)]
 
+    def has_cells_of(self, other: Hierarchy) -> bool:
+        """Whether the partitionings are of the same cells, in memory once or twice."""
+        return self is other or all(np.array_equal(self[level].ids, other[level].ids) for level in LEVELS)
+
     @property
     def sizes(self) -> tuple[int, int, int]:
         """How many cells the coarse, the middle and the fine partitioning have."""

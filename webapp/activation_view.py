@@ -48,6 +48,8 @@ def _show(state: Session, photo: Photo, located: Located, model: Model) -> None:
     exact = maps[0].method == CLASS_ACTIVATION
     chosen: int | None = None
     if exact:
+        key = f"map-place-{photo.key[:12]}"
+        st.session_state.setdefault(key, state.map_places.get(photo.key, 0))
         chosen = st.selectbox(
             tr("For the place"),
             list(range(len(candidates))),
@@ -55,12 +57,17 @@ def _show(state: Session, photo: Photo, located: Located, model: Model) -> None:
                 f"{row + 1}. {capitalised(place_text(candidates[row].place))} "
                 f"({percent(candidates[row].probability)}, {candidates[row].token})"
             ),
-            key=f"map-place-{photo.key[:12]}",
+            key=key,
         )
+        state.map_places[photo.key] = chosen or 0
     rank = chosen or 0
-    strength = st.slider(tr("Strength of the colours, %"), 0, 100, 100, step=5, key="map-strength")
+    st.session_state.setdefault("map-strength", state.map_strength)
+    state.map_strength = st.slider(tr("Strength of the colours, %"), 0, 100, step=5, key="map-strength")
     preview = Image.open(io.BytesIO(located.preview))
-    st.image(laid_over(maps[rank], preview, strength / 100), alt=tr("The photo with what mattered in colour"))
+    st.image(
+        laid_over(maps[rank], preview, state.map_strength / 100),
+        alt=tr("The photo with what mattered in colour"),
+    )
     st.html(_legend(exact))
     texts = [tr(MAP_INTRODUCTION) if exact else tr(MAP_ROLLOUT)]
     if np.isnan(maps[rank].map).any():

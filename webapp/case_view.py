@@ -140,13 +140,13 @@ def _show_globe(
 ) -> None:
     colours = palette()
     # A name for each choice of photos, so that a selection ends with what it was made on.
-    layer_id = f"errors-{sha256(shown.key.encode() + drawn.tobytes()).hexdigest()[:12]}"
+    layer_id = f"errors-{sha256(shown.key.encode() + drawn.tobytes()).hexdigest()[:12]}-{state.turn}"
     key = "errors-map" if flat else "errors-globe"
 
     def remember_click() -> None:
         indices = st.session_state[key].selection.indices
         hits = [*indices.get(layer_id, []), *indices.get(error_globe.dots_id(layer_id), [])]
-        state.chosen = (shown.key, int(drawn[hits[0]])) if hits else None
+        state.click(layer_id, shown.key, int(drawn[hits[0]]) if hits else None)
 
     texts = [
         {
@@ -186,7 +186,7 @@ def _show_table(state: EvaluationSession, shown: PredictionSet, rows: NDArray[np
 
     def choose() -> None:
         for row, _column in st.session_state[table_key].selection.cells:
-            state.chosen = (shown.key, int(ordered[row]))
+            state.open_card(shown.key, int(ordered[row]))
             state.camera = _camera_of(shown, int(ordered[row]))
 
     with_licence = any(credit is not None for credit in shown.table.credits)

@@ -77,9 +77,12 @@ def show_table(shown: CellValues, book: CellBook, name: str, choose: Callable[[i
     """
     cells = book.partitioning
     places = place_names(book)
+    kept = "cells-search-kept"  # a widget's own value is forgotten on other pages
+    st.session_state.setdefault("cells-search", st.session_state.get(kept, ""))
     wanted = st.text_input(
         tr("Search for a place or a token"), key="cells-search", placeholder=tr("Lisbon, Japan, 47e …")
     )
+    st.session_state[kept] = wanted
     ranks = ranks_of(shown.values)
     order = np.argsort(ranks)
     if wanted.strip():

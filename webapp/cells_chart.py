@@ -132,6 +132,8 @@ def _show_chart(picture: Picture, level: Level | None, key: str, height: int) ->
     classes = shown.drawn()
     scale = shown.scale(classes, state.view.linear)
     layer_id = f"cells-{name}-{(state.photo or 'training')[:12]}-{state.round}"
+    if picture.prediction is not None:  # other temperatures put the cells into another order
+        layer_id += f"-{state.temperature}-{state.heads:g}"
     if state.view.three:
         # Each click ends Streamlit's own selection, which pales all other cells: colours are compared here.
         layer_id += f"-{state.clicks.get(name, 0)}"

@@ -16,6 +16,7 @@ from webapp.cells_state import COMBINED, REGION_SHARES, CellsState, level_of
 from webapp.globe_view import GLOBE, MAP, globe_is_drawn, level_name, view_name
 from webapp.language import figures, tr
 from webapp.photos import Located
+from webapp.wording import named_apart
 
 _NO_PHOTO = ""
 _THREE = "Three levels"
@@ -33,14 +34,13 @@ def choose_photo(state: CellsState, located: Mapping[str, Located]) -> Located |
     """Which photo's probabilities are shown; None shows the partitioning itself."""
     if state.photo not in located:
         state.photo = None
+    keys = [_NO_PHOTO, *located]
+    names = [shown_name(one.prediction.name, longest=60) for one in located.values()]
+    labels = dict(zip(keys, named_apart([tr("no photo: training photos in each cell"), *names]), strict=True))
     st.selectbox(
         tr("Show"),
-        [_NO_PHOTO, *located],
-        format_func=lambda key: (
-            shown_name(located[key].prediction.name, longest=60)
-            if key in located
-            else tr("no photo: training photos in each cell")
-        ),
+        keys,
+        format_func=lambda key: labels.get(key, key),
         **_bound("cells-photo", state.photo or _NO_PHOTO, lambda key: state.show_photo(key or None)),
     )
     if not located:

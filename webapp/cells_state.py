@@ -142,6 +142,7 @@ class CellsState:
     def show_photo(self, key: str | None) -> None:
         """Show the probabilities of a photo, of all three levels together, or the partitioning itself."""
         self.photo, self.start = key, None
+        self.table += 1
         self.note(cell=None, camera=None, level=COMBINED if key else self.view.level)
 
     def follow(self, key: str | None, opened: bool) -> None:

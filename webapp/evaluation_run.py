@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
@@ -63,10 +64,13 @@ class PhotosToRun:
         return (photo for photo in self._photos if photo.photo_id in wanted)
 
     def read(self, photo_id: str) -> bytes | Path:
-        """One photo; raises KeyError or TableError if it is gone."""
+        """One photo; raises KeyError or GeoModelError if it is gone."""
         if isinstance(self._photos, PhotoArchive):
             return self._photos.read(photo_id)
-        return next(iter(self.contents({photo_id}))).source
+        found = next(self.contents({photo_id}), None)
+        if found is None:
+            raise KeyError(photo_id)
+        return found.source
 
 
 class EvaluationRun(BackgroundWork):
@@ -79,6 +83,7 @@ class EvaluationRun(BackgroundWork):
         wanted: As for `BackgroundWork`.
 
     Attributes:
+        key: Names the run.
         unreadable: Sentence for each photo that could not be read, by id.
         without_truth: Ids of photos whose place is not known; they are not located.
         repeated: Ids of photos left out because another one has the truth of the same file name.
@@ -92,6 +97,7 @@ class EvaluationRun(BackgroundWork):
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(wanted)
+        self.key = uuid4().hex[:12]
         self.model = model
         self.photos = photos
         self.unreadable: dict[str, str] = {}

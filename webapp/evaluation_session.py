@@ -18,6 +18,7 @@ from webapp.globe import Camera
 from webapp.language import language
 from webapp.photos import content_key
 from webapp.prediction_sets import PredictionSet, bundled_set, credits_for
+from webapp.wording import named_apart
 
 
 @dataclass
@@ -33,6 +34,8 @@ class EvaluationSession:
         own_truths: The visitor's own truth table and its name.
         truths_error: Why there is none, if it could not be read.
         chosen: Key of a set and row of the photo whose card is open.
+        clicked: Layer of the globe that was clicked last; a selection that ends elsewhere is no wish.
+        turn: Counts the cards opened and closed elsewhere than on the globe, whose selection ends with them.
         camera: Where the globe looks, if a photo was chosen in the table.
         allowed_hosts: Hosts that the browser may load photos from.
         kept: Values of widgets, which Streamlit forgets while another page is open.
@@ -48,12 +51,14 @@ class EvaluationSession:
     own_truths: tuple[str, dict[str, Coordinate]] | None = None
     truths_error: str | None = None
     chosen: tuple[str, int] | None = None
+    clicked: str | None = None
+    turn: int = 0
     camera: Camera | None = None
     allowed_hosts: set[str] = field(default_factory=set)
     kept: dict[str, Any] = field(default_factory=dict)
     round: int = 0
     table_round: int = 0
-    _run_sets: dict[int, tuple[int, PredictionSet]] = field(default_factory=dict)
+    _run_sets: dict[str, tuple[int, PredictionSet]] = field(default_factory=dict)
 
     def sets(self) -> list[PredictionSet]:
         """Every set of predictions: the tables, and each run as far as it is."""
@@ -63,7 +68,8 @@ class EvaluationSession:
             made = self._run_set(name, run)
             if made is not None:
                 found.append(made)
-        return _named_apart(found)
+        names = named_apart([entry.name for entry in found])
+        return [replace(entry, name=name) for entry, name in zip(found, names, strict=True)]
 
     @property
     def active_run(self) -> EvaluationRun | None:
@@ -94,16 +100,36 @@ class EvaluationSession:
 
     def remove(self, key: str) -> None:
         """Forget a set of predictions, and end the run that makes it."""
+        if self.chosen and self.chosen[0] == key:
+            self.chosen = None
         self.tables = [entry for entry in self.tables if entry.key != key]
         for _, run in self.runs:
             if _run_key(run) == key:
                 run.cancel()
-                self._run_sets.pop(id(run), None)
+                self._run_sets.pop(run.key, None)
         self.runs = [(name, run) for name, run in self.runs if _run_key(run) != key]
 
     def run_of(self, entry: PredictionSet) -> EvaluationRun | None:
         """The run that made a set of predictions, if one did."""
         return next((run for _, run in self.runs if _run_key(run) == entry.key), None)
+
+    def open_card(self, key: str, row: int) -> None:
+        """Open the card of a photo of a set, chosen elsewhere than on the globe."""
+        self.chosen, self.turn = (key, row), self.turn + 1
+
+    def close_card(self) -> None:
+        """Close it."""
+        self.chosen, self.turn = None, self.turn + 1
+
+    def click(self, layer: str, key: str, row: int | None) -> None:
+        """Take a click on the globe: the row of a set, or None where a selection ended.
+
+        One that ended because the page drew another layer is no wish of the viewer, and changes nothing.
+        """
+        if row is not None:
+            self.clicked, self.chosen = layer, (key, row)
+        elif self.clicked == layer:
+            self.chosen = None
 
     def keep(self, key: str, default: object) -> None:
         """Give a widget, before it is drawn, the value that it had when this page was last open."""
@@ -114,7 +140,7 @@ class EvaluationSession:
         self.kept.update({key: st.session_state[key] for key in keys if key in st.session_state})
 
     def _run_set(self, name: str, run: EvaluationRun) -> PredictionSet | None:
-        cached = self._run_sets.get(id(run))
+        cached = self._run_sets.get(run.key)
         if cached and cached[0] == run.done:
             return cached[1]
         done, found = run.done, run.results()
@@ -128,7 +154,7 @@ class EvaluationSession:
         )
         answer = words.ANSWER_GALLERY if run.model.spec.name == GEOCLIP else words.ANSWER_HIERARCHY
         made = PredictionSet(_run_key(run), name, words.RUN_NOTE, table, measured, answer)
-        self._run_sets[id(run)] = (done, made)
+        self._run_sets[run.key] = (done, made)
         return made
 
 
@@ -138,15 +164,4 @@ def evaluation_session() -> EvaluationSession:
 
 
 def _run_key(run: EvaluationRun) -> str:
-    return f"run-{id(run)}"
-
-
-def _named_apart(sets: list[PredictionSet]) -> list[PredictionSet]:
-    """The sets with a number behind a name that came before."""
-    seen: dict[str, int] = {}
-    found = []
-    for entry in sets:
-        seen[entry.name] = seen.get(entry.name, 0) + 1
-        number = seen[entry.name]
-        found.append(entry if number == 1 else replace(entry, name=f"{entry.name} ({number})"))
-    return found
+    return f"run-{run.key}"

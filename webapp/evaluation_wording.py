@@ -28,7 +28,7 @@ BUNDLED_NOTE = (
     "answers of their method ISN(M, f*, S3). The predictions are theirs, not those of the model loaded here."
 )
 UPLOADED_NOTE = "From a table that you added."
-RUN_NOTE = "Made by the model loaded here."
+RUN_NOTE = "From a run in this app."
 REMOVE = "Remove"
 ADD_TABLE = "Add a table of predictions"
 ADD_TABLE_HELP = (

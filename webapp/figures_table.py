@@ -5,6 +5,7 @@ Every name that comes from a file is escaped. A table wider than the page scroll
 
 from __future__ import annotations
 
+import contextlib
 import html
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -138,24 +139,17 @@ def measured_html(accuracy: Mapping[str, Any]) -> str:
     """What was measured of a model: a column for each set of photos, and whether it was chosen on them.
 
     Args:
-        accuracy: Of a ModelSpec, as `train.export.accuracy_record` writes it.
+        accuracy: Of a ModelSpec, as `train.export.accuracy_record` writes it; what is not so is left out.
+
+    Returns:
+        HTML; empty if nothing is left.
     """
-    head = f"<th scope='col'>{tr('measured on')}</th>"
     columns = []
     for name, record in accuracy.items():
-        role = tr("the model was chosen on it") if record["role"] == "validation" else tr("never trained on")
-        head += f"<th scope='col'>{html.escape(name)}<br><small>{role}</small></th>"
-        answer = record["answers"][HIERARCHY]
-        shares = {entry["km"]: entry["share"] for entry in answer["accuracy"]}
-        held = next(entry["share"] for entry in record["coverage"] if entry["region"] == _MEASURED_REGION)
-        columns.append(
-            [
-                _count(record["photos"]),
-                *(percent(shares[km]) for km in _MEASURED_KM),
-                distance(answer["median_km"]),
-                percent(held),
-            ]
-        )
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # a folder of others may say it otherwise
+            columns.append(_measured(name, record))
+    if not columns:
+        return ""
     labels = [
         tr("photos"),
         *(tr("within {distance}", distance=distance(km)) for km in _MEASURED_KM),
@@ -164,9 +158,25 @@ def measured_html(accuracy: Mapping[str, Any]) -> str:
     ]
     rows = [
         f"<tr><td>{label}</td>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
-        for label, *values in zip(labels, *columns, strict=True)
+        for label, *values in zip(labels, *(values for _, values in columns), strict=True)
     ]
+    head = f"<th scope='col'>{tr('measured on')}</th>" + "".join(title for title, _ in columns)
     return _table(f"<tr>{head}</tr>", rows, "measured")
+
+
+def _measured(name: str, record: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Head and cells of one set of photos; raises KeyError, TypeError or ValueError if one is lacking."""
+    role = tr("the model was chosen on it") if record["role"] == "validation" else tr("never trained on")
+    answer = record["answers"][HIERARCHY]
+    shares = {entry["km"]: entry["share"] for entry in answer["accuracy"]}
+    held = {entry["region"]: entry["share"] for entry in record["coverage"]}
+    values = [
+        _count(record["photos"]),
+        *(percent(shares[km]) for km in _MEASURED_KM),
+        distance(answer["median_km"]),
+        percent(held[_MEASURED_REGION]),
+    ]
+    return f"<th scope='col'>{html.escape(name)}<br><small>{role}</small></th>", values
 
 
 def _head(columns: Sequence[str]) -> str:

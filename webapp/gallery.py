@@ -95,7 +95,7 @@ def _show_table(state: Session) -> None:
 
     def choose() -> None:
         for row, _column in st.session_state[table_key].selection.cells:
-            state.chosen = located[row][0].key
+            state.chosen, state.turn = located[row][0].key, state.turn + 1
 
     photo_name, name, place = tr("Photo"), tr("Name"), tr("Place")
     sure, region, coordinates, off = (
@@ -156,7 +156,7 @@ def _show_globe(state: Session) -> None:
     flat = not globe_is_drawn() or state.flat
     colours = palette()
     every_key = "".join(photo.key for photo, _ in located)
-    layer_id = f"all-{sha256(every_key.encode()).hexdigest()[:12]}"
+    layer_id = f"all-{sha256(every_key.encode()).hexdigest()[:12]}-{state.turn}"
     key = "all-map" if flat else "all-globe"
 
     def choose() -> None:

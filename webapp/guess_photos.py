@@ -14,7 +14,7 @@ from geo_model.photo_files import shown_name
 from webapp.evaluation_session import EvaluationSession
 from webapp.guess_game import Challenge
 from webapp.photos import Sample, content_key, read_samples
-from webapp.session import session
+from webapp.session import session, the_model
 
 MOST_OF_A_RUN = 500
 """Photos of one evaluation run that take part at most."""
@@ -63,7 +63,7 @@ def _evaluated() -> Iterator[Challenge]:
         return
     for _, run in state.runs:
         found = run.results()
-        if found is None:
+        if found is None or run.model.path != the_model().path:  # another model's answers
             continue
         photo_ids, measured = found
         for photo_id, truth, point in list(
@@ -71,7 +71,9 @@ def _evaluated() -> Iterator[Challenge]:
         )[:MOST_OF_A_RUN]:
             name = shown_name(photo_id, longest=60)
             read = partial(run.photos.read, photo_id)
-            yield Challenge(f"run-{photo_id}", name, read, (truth[0], truth[1]), (point[0], point[1]))
+            yield Challenge(
+                f"run-{run.key}-{photo_id}", name, read, (truth[0], truth[1]), (point[0], point[1])
+            )
 
 
 def _samples() -> Iterator[Challenge]:

@@ -17,7 +17,7 @@ from webapp.library_sentences import said
 from webapp.preparation import NotReadyError
 from webapp.serving import serves_this_machine_only
 from webapp.session import CHOSEN_MODEL, model_key, session, the_model
-from webapp.wording import literal
+from webapp.wording import cannot_be_read, literal, named_apart
 
 _CHOICE, _FOLDER, _REFUSED = "model-choice", "model-folder", "model-refused"
 
@@ -63,6 +63,9 @@ def take_model(wanted: str) -> None:
         st.session_state[CHOSEN_MODEL] = before
         st.session_state[_REFUSED] = str(error)
         return
+    except BaseException:
+        st.session_state[CHOSEN_MODEL] = before
+        raise
     forget_answers()
 
 
@@ -81,20 +84,31 @@ def show_model_choice() -> None:
     current = model_key()
     keys = list(entries) if current in entries else [current, *entries]
     st.session_state[_CHOICE] = current
+    names = [entries[key].name if key in entries else Path(key).name for key in keys]
+    labels = dict(zip(keys, named_apart(names), strict=True))
+
+    def take_choice() -> None:
+        # What the browser sends need not be one of the choices, and a path would be read.
+        if (wanted := st.session_state[_CHOICE]) in keys:
+            take_model(wanted)
+
     st.radio(
         tr("Model that answers"),
         keys,
         key=_CHOICE,
-        format_func=lambda key: entries[key].name if key in entries else Path(key).name,
+        format_func=lambda key: labels.get(key, key),
         captions=[_caption(entries.get(key)) for key in keys],
-        on_change=lambda: take_model(st.session_state[_CHOICE]),
+        on_change=take_choice,
     )
     if own_machine:
 
         def take_folder() -> None:
             folder = st.session_state[_FOLDER].strip()
             if folder and serves_this_machine_only():
-                take_model(str(Path(folder).expanduser()))
+                try:
+                    take_model(str(Path(folder).expanduser()))
+                except (OSError, RuntimeError, ValueError) as error:  # too long, of a user who is none, ...
+                    st.session_state[_REFUSED] = cannot_be_read(folder, error)
 
         st.text_input(
             tr("Another model folder on this computer"),

@@ -55,7 +55,7 @@ def show_preparation(needed: NotReadyError) -> None:
         st.code(f"python -m geo_model download {NAME}", language="sh")
         return
     if work.error is not None:
-        st.error(literal(work.error), icon=":material/error:")
+        st.error(literal(said(work.error)), icon=":material/error:")
     elif work.begun:
         st.info(tr("Stopped; what is here is kept."), icon=":material/pause:")
     if needed.download is None:

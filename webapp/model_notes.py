@@ -17,8 +17,8 @@ def show_model(model: Model) -> None:
     st.markdown(tr("**The model: {name}**", name=literal(model.spec.name)))
     if model.spec.description:
         st.markdown(literal(tr(model.spec.description)))
-    if model.spec.accuracy:
-        st.html(measured_html(model.spec.accuracy))
+    if table := measured_html(model.spec.accuracy):
+        st.html(table)
     with st.expander(tr("Model card"), icon=":material/description:"):
         if language() != "en":
             st.caption(tr(CARD_LANGUAGE))

@@ -57,7 +57,7 @@ def _show_credit(state: EvaluationSession, credit: PhotoCredit | None, *, load: 
     author = literal(credit.author) or tr(words.CARD_UNKNOWN_AUTHOR)
     licence = literal(credit.licence) or tr(words.CARD_NO_LICENCE)
     if credit.licence_url:
-        licence = f"[{licence}]({credit.licence_url})"
+        licence = f"[{licence}](<{credit.licence_url}>)"  # what could end the address is refused in the table
     st.markdown(tr(words.CARD_BY, author=author, licence=licence))
     if not credit.url:
         return
@@ -72,7 +72,7 @@ def _show_credit(state: EvaluationSession, credit: PhotoCredit | None, *, load: 
             )  # an address is left to the browser
         else:
             state.allowed_hosts.discard(credit.host)
-    st.link_button(tr(words.CARD_OPEN, host=credit.host), credit.url, icon=":material/open_in_new:")
+    st.link_button(tr(words.CARD_OPEN, host=literal(credit.host)), credit.url, icon=":material/open_in_new:")
 
 
 def _own_photo(state: EvaluationSession, chosen: PredictionSet, row: int) -> bytes | None:
@@ -83,7 +83,7 @@ def _own_photo(state: EvaluationSession, chosen: PredictionSet, row: int) -> byt
     photo_id = chosen.table.photo_ids[row]
     try:
         image = read_image(run.photos.read(photo_id), name=photo_id, short_side_px=_LONGEST_SIDE_PX // 2)
-    except (GeoModelError, LookupError, StopIteration, OSError):
+    except (GeoModelError, LookupError, OSError):
         return None  # a folder may have changed since; the rest of the card still stands
     image.thumbnail((_LONGEST_SIDE_PX, _LONGEST_SIDE_PX))
     return _jpeg(image)
@@ -96,4 +96,4 @@ def _jpeg(image: Image.Image) -> bytes:
 
 
 def _close() -> None:
-    evaluation_session().chosen = None
+    evaluation_session().close_card()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from geo_model.measurements import REGION_SHARES
+from geo_model.level_limit import finest_level, levels_up_to
+from geo_model.measurements import HIERARCHY, REGION_SHARES
 from geo_model.reliability import expected_calibration_error, reliability_bins
 from webapp import evaluation_wording as words
 from webapp.chart_view import show_chart
@@ -32,7 +33,7 @@ def show_details(state: EvaluationSession, made: PredictionSet) -> None:
     with right:
         st.markdown(tr(words.RELIABILITY))
         key = f"reliability-{made.key}"
-        names = list(words.RELIABILITY_LEVELS)
+        names = [HIERARCHY, *(level.value for level in levels_up_to(finest_level()))]
         state.keep(key, names[0])
         st.segmented_control(
             tr(words.RELIABILITY_LEVEL),

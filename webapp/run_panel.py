@@ -24,7 +24,7 @@ from webapp.serving import serves_this_machine_only
 from webapp.session import session_watch
 from webapp.upload_field import show_upload_field
 from webapp.warning_list import show_warning
-from webapp.wording import as_code, count, literal
+from webapp.wording import as_code, cannot_be_read, count, literal, named_apart
 
 MAX_ARCHIVE_MB = 1024
 """Largest archive that a visitor can upload; it lies in memory while the page is open."""
@@ -73,10 +73,13 @@ def _choose_photos(state: EvaluationSession) -> None:
         max_upload_size=MAX_ARCHIVE_MB,
     )
     if serves_this_machine_only():
+        now = state.round
 
         def take_path() -> None:
-            path = st.session_state[_FOLDER].strip()
-            _read(state, Path(path).expanduser() if path else None, path)
+            # The browser goes on sending what stands in a field until it has heard that the field is gone.
+            if state.round == now:
+                path = st.session_state[_FOLDER].strip()
+                _read(state, Path(path) if path else None, path)
 
         state.keep(_FOLDER, "")
         st.text_input(
@@ -97,9 +100,11 @@ def _read(state: EvaluationSession, source: bytes | Path | None, name: str) -> N
     if source is None or (isinstance(source, Path) and not serves_this_machine_only()):
         return
     try:
-        state.photos = PhotosToRun(source, name)
+        state.photos = PhotosToRun(source.expanduser() if isinstance(source, Path) else source, name)
     except GeoModelError as error:
         state.photos_error = str(error)
+    except (OSError, RuntimeError, ValueError) as error:  # a path too long, of a user who is none, ...
+        state.photos_error = cannot_be_read(name, error)
 
 
 def _prepare(
@@ -123,6 +128,8 @@ def _prepare(
         return
 
     def start() -> None:
+        if state.photos is not photos:  # a second click, before the page was drawn anew
+            return
         run = EvaluationRun(model, photos, truths, session_watch())
         state.runs.append((tr(words.RUN_NAME, model=model.spec.name, photos=photos.name), run))
         state.photos = None
@@ -163,13 +170,19 @@ def _choose_truths(
     choices.append((tr(words.RUN_TRUTH_ITSELF), {}))
     names = list(photos.names())
     known = [sum(photo.look_up(table) is not None for photo in names) for _, table in choices]
-    best = max(range(len(choices)), key=known.__getitem__)
+    # Of those that know as many, the visitor's own.
+    best = max(
+        range(len(choices)), key=lambda number: (known[number], choices[number] is state.own_truths, -number)
+    )
+    labels = named_apart(
+        [f"{name} ({count(number, 'photo')})" for (name, _), number in zip(choices, known, strict=True)]
+    )
     key = f"run-truth-of-{state.round}-{len(choices)}-{photos.name}"
     st.selectbox(
         tr(words.RUN_TRUTH),
         range(len(choices)),
         index=best,
-        format_func=lambda number: f"{choices[number][0]} ({count(known[number], 'photo')})",
+        format_func=labels.__getitem__,
         key=key,
     )
     show_upload_field(

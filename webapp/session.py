@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 from streamlit import runtime
@@ -17,6 +18,7 @@ from geo_model.level_limit import finest_level, limited
 from geo_model.model_folder import find_model
 from geo_model.predict import Model, PhotoFailure, load
 from webapp.globe import CellBook
+from webapp.language import tr
 from webapp.locate_run import LocateRun
 from webapp.locate_wording import REPEATED, TOO_MANY
 from webapp.photos import Located, Photo
@@ -24,6 +26,8 @@ from webapp.preparation import GeoclipPreparation
 
 if TYPE_CHECKING:
     from geo_model.activation_maps import ActivationMap
+
+T = TypeVar("T")
 
 MOST_PHOTOS = 100
 """Most photos on the page at once; each lies in memory while the page is open."""
@@ -37,9 +41,14 @@ CHOSEN_MODEL = "chosen-model"
 """Session-state key: the name or folder of the model that the visitor chose instead."""
 
 
-@st.cache_resource(show_spinner="Loading the model …", max_entries=2)
 def _load(folder: str, finest: Level) -> Model:
     return limited(load(folder), finest)
+
+
+@lru_cache
+def _kept(work: Callable[..., T], most: int, spinner: str) -> Callable[..., T]:
+    """The work with its results kept for all sessions, whatever the language of the spinner."""
+    return st.cache_resource(show_spinner=spinner, max_entries=most)(work)
 
 
 @st.cache_resource
@@ -58,7 +67,7 @@ def the_model() -> Model:
     key = model_key()
     if key == NAME:
         preparation().check()  # here nothing is ever downloaded in passing
-    return _load(key, finest_level())
+    return _kept(_load, 2, tr("Loading the model …"))(key, finest_level())
 
 
 def model_key() -> str:
@@ -67,14 +76,15 @@ def model_key() -> str:
     return NAME if names_geoclip(wanted) else str(find_model(wanted))
 
 
-@st.cache_resource(show_spinner="Preparing the cells …", max_entries=6)
 def _cell_book(folder: str, finest: Level, level: Level) -> CellBook:
-    return CellBook(_load(folder, finest).hierarchy[level])
+    model = _kept(_load, 2, tr("Loading the model …"))(folder, finest)
+    return CellBook(model.hierarchy[level])
 
 
 def cell_book(level: Level | None) -> CellBook:
     """Outlines and places of a level's cells, computed once for all sessions; None is the fine level."""
-    return _cell_book(model_key(), finest_level(), level or Level.FINE)
+    kept = _kept(_cell_book, 6, tr("Preparing the cells …"))
+    return kept(model_key(), finest_level(), level or Level.FINE)
 
 
 @dataclass
@@ -85,10 +95,13 @@ class Session:
         photos: The photos on the page, in the order in which they were added; no content is there twice.
         run: Locates them in the background, once there is a model.
         chosen: Content key of the photo on show.
+        turn: Counts the photos chosen in the table, so that a point clicked on the globe of all ends with it.
         cell: The cell clicked last: content key, level, class index.
         level: The level on show; None for all three together.
         flat: Whether the flat map is on show.
         maps: What the model looked at, by content key, once that was asked for.
+        map_places: For which of the top places, by content key, from 0.
+        map_strength: Strength of its colours in percent.
         looked_at: Whether what the model looked at is on show.
         notes: What to tell the visitor once, as arguments of `tr`.
         upload_round: Changes to empty the upload field.
@@ -98,10 +111,13 @@ class Session:
     photos: tuple[Photo, ...] = ()
     run: LocateRun | None = None
     chosen: str | None = None
+    turn: int = 0
     cell: tuple[str, Level | None, int] | None = None
     level: Level | None = None
     flat: bool = False
     maps: dict[str, list[ActivationMap] | None] = field(default_factory=dict)
+    map_places: dict[str, int] = field(default_factory=dict)
+    map_strength: int = 100
     looked_at: bool = False
     notes: list[tuple[str, dict[str, int]]] = field(default_factory=list)
     upload_round: int = 0
@@ -146,6 +162,8 @@ class Session:
     def remove(self, key: str) -> None:
         """Put one photo away; the one after it is shown then."""
         keys = [photo.key for photo in self.photos]
+        if key not in keys:  # a second click, before the page was drawn anew
+            return
         left = tuple(photo for photo in self.photos if photo.key != key)
         self._change(left, left[min(keys.index(key), len(left) - 1)].key if left else None)
 
@@ -176,7 +194,8 @@ class Session:
 
     def go_on(self, model: Model) -> None:
         """Locate what has no result yet, unless the visitor stopped that."""
-        if self.run is None or self.run.model is not model:
+        # The same model may have been loaded again, after those of other visitors.
+        if self.run is None or self.run.model.path != model.path:
             if self.run:
                 self.run.cancel()
             self.run = LocateRun(model, session_watch())

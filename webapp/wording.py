@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
 from geo_model import terminal
+from geo_model.photo_files import shown_name
 from geo_model.places import AT_PLACE_KM, Place
 from webapp.language import figures, language, tr
 from webapp.measure_wording import HEADLINES, IN_SHORT, KNOWN_AREAS_KM2
@@ -126,6 +128,20 @@ def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def named_apart(names: Sequence[str]) -> list[str]:
+    """The names with a number behind each that came before: a choice goes to the browser as its name."""
+    seen: set[str] = set()
+    found = []
+    for name in names:
+        number, apart = 1, name
+        while apart in seen:
+            number += 1
+            apart = f"{name} ({number})"
+        seen.add(apart)
+        found.append(apart)
+    return found
+
+
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """A number of things: "1 cell", "1,204 cells"; `plural` where it does not just end in s."""
     return figures(f"{number:,}") + " " + tr(noun if number == 1 else plural or f"{noun}s")
@@ -143,6 +159,12 @@ def as_code(text: str) -> str:
     runs = [len(run) for run in re.findall("`+", text)]
     fence = "`" * (max(runs, default=0) + 1)
     return f"{fence} {text} {fence}" if runs else f"{fence}{text}{fence}"
+
+
+def cannot_be_read(name: str, error: Exception) -> str:
+    """A sentence on a path that the system does not take, in English, for `library_sentences.said`."""
+    why = (getattr(error, "strerror", None) or str(error)).rstrip(".").lower()
+    return f"{shown_name(name)} cannot be read: {why}; check the path."
 
 
 def literal(text: str) -> str:

@@ -152,7 +152,7 @@ def test_a_card_loads_the_photo_only_after_its_host_is_allowed(page):
     assert "14,600 km off" in said
     assert "**Taken**: About 35 km from Cairns, Australia" in said
     assert "**Predicted**: Munich, Germany" in said
-    assert "Photo by m0bile, [CC-BY-ND 2.0](https://creativecommons.org/licenses/by-nd/2.0/)" in said
+    assert "Photo by m0bile, [CC-BY-ND 2.0](<https://creativecommons.org/licenses/by-nd/2.0/>)" in said
     address = "https://farm1.staticflickr.com/19/104123223_7410c654ba.jpg"
     links = [entry.proto.url for entry in page.get("link_button")]
     assert links == [address]

@@ -109,6 +109,9 @@ def show_photo(challenge: Challenge, over: bool) -> None:
     try:
         st.image(picture(challenge), width="stretch", alt=tr("The photo to guess"))
     except GeoModelError as error:
+        if not over:  # go on with the next one; the reason stands above it
+            game.failures[challenge.key] = str(error)
+            st.rerun()
         st.error(literal(said(str(error))), icon=":material/broken_image:")
     if credit := challenge.credit if over else challenge.maker:
         st.caption(credit)

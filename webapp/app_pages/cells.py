@@ -117,8 +117,8 @@ if model is None:
 note_borrowed_cells(model)
 results = {
     key: result
-    for key, result in session().results.items()
-    if isinstance(result, Located) and result.prediction.hierarchy is model.hierarchy
+    for key, result in dict(session().results).items()  # a copy: the thread adds to it
+    if isinstance(result, Located) and result.prediction.hierarchy.has_cells_of(model.hierarchy)
 }
 on_show = session().shown
 state.follow(on_show[0].key if on_show and on_show[0].key in results else None, opened)
