@@ -121,3 +121,43 @@ def test_a_wrong_limit_opens_nothing_and_is_one_sentence(tiny_model_folder, monk
     assert error.value.startswith("The environment variable GEO_MODEL_FINEST_LEVEL is 'city'")
     assert not at.get("file_uploader")
     assert not at.title
+
+
+def test_what_the_browser_sends_as_a_model_must_be_one_of_the_choices(about, monkeypatch, tmp_path):
+    at, chosen = about(), []
+    monkeypatch.setattr("webapp.model_choice.take_model", chosen.append)
+    radio = next(field for field in at.radio if field.key == "model-choice")
+    monkeypatch.setattr(type(radio), "_widget_state", property(forged(radio, str(tmp_path))))
+    at.run()
+    assert chosen == []
+
+
+def forged(radio, value: str):
+    """A message of the browser with a value that is no choice."""
+    honest = type(radio)._widget_state.fget
+
+    def state(self):
+        found = honest(self)
+        if self.key == radio.key:
+            found.ClearField(found.WhichOneof("value"))
+            found.string_value = value
+        return found
+
+    return state
+
+
+def test_the_language_does_not_load_the_model_again(tiny_model_folder, monkeypatch):
+    import streamlit
+
+    import webapp.session as kept
+
+    streamlit.cache_resource.clear()
+    loaded, load = [], kept.load
+    monkeypatch.setattr(kept, "load", lambda folder: loaded.append(folder) or load(folder))
+    monkeypatch.setenv("GEO_MODEL", str(tiny_model_folder))
+    at = AppTest.from_file(str(APP), default_timeout=6000).run()
+    at.sidebar.radio[0].set_value("de").run()
+    at.switch_page("app_pages/cells.py").run()
+    at.sidebar.radio[0].set_value("en").run()
+    assert not at.exception
+    assert len(loaded) == 1

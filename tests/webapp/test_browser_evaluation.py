@@ -135,7 +135,7 @@ def test_a_run_is_cancelled_gone_on_with_looked_at_and_taken_away(gated_evaluati
     page.get_by_text(words.RUN_NO_MATCH).wait_for()
     fields.nth(2).set_input_files(as_file("truth.csv", "\n".join(["IMG_ID,LAT,LON", *truth]).encode()))
     start = page.get_by_role("button", name="Locate 3 photos")
-    start.click()
+    start.dblclick()  # as impatient people do
 
     page.get_by_role("button", name=words.RUN_CANCEL).click()
     page.get_by_text("1 of 3 photos located; the rest waits.").wait_for()
@@ -146,6 +146,7 @@ def test_a_run_is_cancelled_gone_on_with_looked_at_and_taken_away(gated_evaluati
     page.get_by_role("button", name=words.RUN_GO_ON).click()
     page.get_by_text("3 of 3 photos located.").wait_for()
     page.get_by_text("tiny on mine.zip — 3 photos").wait_for()
+    assert page.get_by_text("tiny on mine.zip (2)").count() == 0
     rows = page.locator(".figures tr", has_text="tiny on mine.zip: the answer, along the hierarchy")
     assert rows.first.locator("td").last.inner_text() == "3"
     assert page.get_by_text("How sure the model was: tiny on mine.zip").is_visible()

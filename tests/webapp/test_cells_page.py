@@ -281,6 +281,27 @@ def test_the_photo_on_show_on_the_page_locate_is_shown_until_another_choice_is_m
     assert not at.exception
 
 
+def test_photos_of_one_name_are_told_apart(tiny_model_folder, monkeypatch, sample_photos):
+    monkeypatch.setenv("GEO_MODEL", str(tiny_model_folder))
+    at = AppTest.from_file(str(APP), default_timeout=6000).run()
+    for photo in sample_photos[:2]:
+        at.file_uploader[0].upload("image.jpg", photo.read_bytes(), "image/jpeg")
+    at.run()
+    state = at.session_state["locate"]
+    state.run.wait()
+    at.run()
+    at.switch_page(PAGE).run()
+    assert at.selectbox[0].options[1:] == ["image.jpg", "image.jpg (2)"]
+    assert at.selectbox[0].value == state.photos[0].key
+    state.remove("no such photo")  # as a second click on its button does
+    assert len(state.photos) == 2
+    before = state.run
+    state.go_on(load(tiny_model_folder, device="cpu"))  # the same model, loaded again
+    assert state.run is before
+    at.run()
+    assert at.selectbox[0].value == state.photos[0].key
+
+
 def _all_levels_written(monkeypatch, prediction) -> str:
     monkeypatch.delenv(FINEST_LEVEL_VARIABLE)
     return downloads._export("json", lambda: [prediction]).decode("utf-8")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
 from geo_model.prediction_table import WRITTEN_COLUMNS, read_predictions, table_csv
@@ -168,6 +169,27 @@ def test_a_card_loads_the_photo_only_after_its_host_is_allowed(page):
     button(page, words.CARD_CLOSE).click()
     assert "Photo by m" not in texts(run(page))
     assert not page.get("link_button")
+
+
+def test_an_address_of_a_licence_cannot_bring_an_image(page):
+    evil = "http://a.b/x)![y](http://tracker.example/p.png"
+    row = f"a.jpg,0,0,0,0,,http://c.d/photo.jpg,1,me,0,free,{evil}"
+    upload(page, words.ADD_TABLE, "mine.csv", f"{HEADER}\n{row}\n".encode())
+    made = page.session_state["evaluation"].sets()[-1]
+    next(entry for entry in page.selectbox if entry.label == words.CASES_OF).set_value(made.key)
+    open_card(page, "a.jpg", made.key)
+    (line,) = (entry.value for entry in page.markdown if entry.value.startswith("Photo by"))
+    assert evil in line
+    assert "<img" not in MarkdownIt("commonmark").render(line)
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x", "x" * 5000, "a\0b"])
+def test_a_path_that_the_system_does_not_take_is_one_sentence(page, monkeypatch, path):
+    monkeypatch.setattr(serving.st, "get_option", lambda name: "localhost")
+    run(page)
+    next(field for field in page.text_input if field.label == words.RUN_FOLDER).set_value(path)
+    run(page)
+    assert "check the path" in page.error[0].value.replace("\\", "")
 
 
 def test_a_photo_without_an_address_says_so(page):

@@ -15,6 +15,7 @@ from geo_model.errors import TableError
 from geo_model.evaluation import evaluate
 from geo_model.measurements import ANSWERS
 from webapp.evaluation_run import EvaluationRun, PhotosToRun
+from webapp.evaluation_session import EvaluationSession
 
 PATIENCE_SECONDS = 300
 
@@ -140,3 +141,29 @@ def test_an_archive_that_breaks_off_fails_the_run_with_a_sentence(model, truths,
     run.start()
     run.wait(PATIENCE_SECONDS)
     assert (run.state, run.error, run.done) == ("done", None, 3)
+
+
+def test_a_photo_of_a_folder_that_is_gone_is_a_key_error(sample_photos, tmp_path):
+    for photo in sample_photos:
+        (tmp_path / photo.name).write_bytes(photo.read_bytes())
+    photos = PhotosToRun(tmp_path, "folder")
+    (tmp_path / sample_photos[0].name).unlink()
+    with pytest.raises(KeyError):
+        photos.read(sample_photos[0].name)
+    assert photos.read(sample_photos[1].name) == tmp_path / sample_photos[1].name
+
+
+def test_a_card_closes_only_where_it_was_opened():
+    state = EvaluationSession(tables=[])
+    state.click("layer-0", "set", 3)
+    assert state.chosen == ("set", 3)
+    state.click("layer-1", "set", None)  # the choices changed, and with them the layer
+    assert state.chosen == ("set", 3)
+    state.close_card()
+    assert (state.chosen, state.turn) == (None, 1)
+    state.click("layer-1", "set", 3)
+    state.open_card("set", 5)
+    assert (state.chosen, state.turn) == (("set", 5), 2)
+    state.click("layer-1", "set", 4)
+    state.click("layer-1", "set", None)  # the same line again
+    assert state.chosen is None

@@ -29,6 +29,13 @@ def rows_of(text: str) -> list[list[str]]:
     return [[html.unescape(re.sub(r"<[^>]+>", " ", cell)).strip() for cell in row] for row in cells]
 
 
+def test_figures_that_a_folder_of_others_says_otherwise_are_left_out():
+    others = {"mine": {"1km": 0.1}, "text": "good", "half": {**record("test", 0.2), "coverage": []}}
+    assert measured_html(others) == ""
+    head, *_ = rows_of(measured_html({**others, "known": record("test", 0.184)}))
+    assert [cell.split()[0] for cell in head] == ["measured", "known"]
+
+
 def test_each_set_of_photos_is_a_column_that_says_whether_it_was_trained_on():
     text = measured_html({"im2gps3k": record("test", 0.184), "<b>|": record("validation", 0.31)})
     head, *rows = rows_of(text)

@@ -20,6 +20,7 @@ from webapp.wording import (
     count,
     distance,
     literal,
+    named_apart,
 )
 
 UNTRUSTED = st.text(st.sampled_from(list("`*_[]()<>!#:$~\\|&;-+.a B@w/\n\r\t\u202e\u0000")), max_size=40)
@@ -99,3 +100,7 @@ def test_addresses_in_untrusted_text_are_no_links(address):
     shown = literal(address).replace("\\", "")
     assert not re.search(addresses, shown, flags=re.IGNORECASE)
     assert shown.replace(WORD_JOINER, "") == address
+
+
+def test_no_two_choices_have_one_name():
+    assert named_apart(["a", "a", "b", "a (2)", "a"]) == ["a", "a (2)", "b", "a (2) (2)", "a (3)"]
