@@ -131,11 +131,16 @@ class AppPage:
         """The globe or the flat map."""
         return self.page.get_by_test_id("stDeckGlJsonChart").last  # while the page changes there may be two
 
-    def until(self, condition: Callable[[], bool], failure: str) -> None:
+    def picture(self) -> bytes:
+        """The chart as PNG; one that does not come is asked for again by `until`."""
+        return self.chart.screenshot(timeout=PATIENCE_MS / 10)
+
+    def until(self, condition: Callable[[], bool], failure: str, patience_ms: int = PATIENCE_MS) -> None:
         """Wait until something is so."""
         from playwright.sync_api import Error
 
-        for _ in range(PATIENCE_MS // 500):
+        end = time.monotonic() + patience_ms / 1000
+        while time.monotonic() < end:
             # While Streamlit puts a new chart in the old one's place, there is none to take a picture of.
             with contextlib.suppress(Error):
                 if condition():
@@ -150,7 +155,7 @@ class AppPage:
 
         def rests() -> bool:
             self.page.wait_for_timeout(500)
-            shots.append(self.chart.screenshot())
+            shots.append(self.picture())
             resting = self.page.locator("[data-test-script-state='notRunning']").count()
             return bool(resting) and shots[-1] == shots[-2]
 
@@ -168,10 +173,14 @@ class LocatePage(AppPage):
 
     def choose(self, option: str) -> None:
         """Click on another level or view than the one on show, and wait until the chart has changed."""
-        before = self.chart.screenshot()
-        self.page.get_by_text(option, exact=True).click()
-        self.until(lambda: self.chart.screenshot() != before, f"{option} changes nothing")
-        self.wait_for_globe()
+        before = self.picture()
+        for _ in range(5):  # as people do on a busy machine, where a click is lost now and then
+            self.page.get_by_text(option, exact=True).click()
+            with contextlib.suppress(AssertionError):
+                self.until(lambda: self.picture() != before, "nothing", PATIENCE_MS // 5)
+                self.wait_for_globe()
+                return
+        raise AssertionError(f"{option} changes nothing")
 
     def click_a_cell(self) -> None:
         """Find a cell by its tooltip, from the middle of the globe outwards, and click on it."""
