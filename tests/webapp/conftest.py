@@ -245,9 +245,13 @@ class PageByName(AppPage):
             super().wait_for_globe()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, or a skip that says what is missing."""
+    """Chromium, or a skip that says what is missing.
+
+    A new one for each module: without a graphics card, one that has drawn globes for others was seen to show
+    the next ones minutes late.
+    """
     if CHROMIUM is None:
         pytest.skip("needs Chromium (Debian: apt install chromium)")
     with chromium() as running:
