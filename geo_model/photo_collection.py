@@ -81,12 +81,17 @@ def find_photos(
                 while run := sorted(islice(photos, _SORTED_TOGETHER)):
                     yield from (Path(parent, name) for name in run)
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            sentence = f"{photo_name(parent)}: the folder cannot be listed ({why}); check its permissions."
+            sentence = not_listed(parent, error)
             if refused is None:
                 raise PhotoError(sentence) from error
             refused(parent, sentence)
         pending += [os.path.join(parent, name) for name in sorted(folders, reverse=True)]
+
+
+def not_listed(folder: str, error: OSError) -> str:
+    """A sentence on a folder that the system does not list."""
+    why = (error.strerror or str(error)).lower()
+    return f"{photo_name(folder)}: the folder cannot be listed ({why}); check its permissions."
 
 
 def _noted_folder(entry: os.DirEntry[str], folders: list[str]) -> bool:

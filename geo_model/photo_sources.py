@@ -19,7 +19,7 @@ from typing import BinaryIO, TypeAlias
 from geo_model.archive_members import Member, is_archive_name, members, read_member
 from geo_model.errors import GeoModelError, PhotoError
 from geo_model.images import Limits, photo_name
-from geo_model.photo_collection import find_photos, is_photo_name
+from geo_model.photo_collection import find_photos, is_photo_name, not_listed
 
 _SORTED_TOGETHER = 100_000
 STANDARD_INPUT = "standard input"
@@ -201,10 +201,7 @@ class PhotoSources:
                         if is_photo_name(name) or is_archive_name(name) or os.path.isdir(path):
                             yield path
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            yield Unreadable(
-                f"{photo_name(folder)}: the folder cannot be listed ({why}); check its permissions."
-            )
+            yield Unreadable(not_listed(folder, error))
 
     def _listed(self, path: str) -> Iterator[NamedSource]:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:

@@ -51,6 +51,10 @@ def _kept(work: Callable[..., T], most: int, spinner: str) -> Callable[..., T]:
     return st.cache_resource(show_spinner=spinner, max_entries=most)(work)
 
 
+def _model(folder: str, finest: Level) -> Model:
+    return _kept(_load, 2, tr("Loading the model …"))(folder, finest)
+
+
 @st.cache_resource
 def preparation() -> GeoclipPreparation:
     """What gets GeoCLIP ready, one for all sessions."""
@@ -67,7 +71,7 @@ def the_model() -> Model:
     key = model_key()
     if key == NAME:
         preparation().check()  # here nothing is ever downloaded in passing
-    return _kept(_load, 2, tr("Loading the model …"))(key, finest_level())
+    return _model(key, finest_level())
 
 
 def model_key() -> str:
@@ -77,8 +81,7 @@ def model_key() -> str:
 
 
 def _cell_book(folder: str, finest: Level, level: Level) -> CellBook:
-    model = _kept(_load, 2, tr("Loading the model …"))(folder, finest)
-    return CellBook(model.hierarchy[level])
+    return CellBook(_model(folder, finest).hierarchy[level])
 
 
 def cell_book(level: Level | None) -> CellBook:
