@@ -1,8 +1,10 @@
 """Where the viewer has turned a chart to, asked of the browser: Streamlit's own chart does not say it.
 
 The script looks up the cameras among the properties of the charts on the page, and once one of them has come
-to rest it turns the others to the same place and reports it. Where it finds none, nothing is reported: the
-address keeps the camera that the page set, and each chart is turned for itself.
+to rest it turns the others to the same place and reports it. At rest is a camera that stayed where it was
+over several drawn frames, for a busy browser may draw none for a while in the midst of a turn. Charts that
+Streamlit keeps hidden after it replaced them are passed over. Where the script finds no chart, nothing is
+reported: the address keeps the camera that the page set, and each chart is turned for itself.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ export default function ({ setStateValue }) {
     const visit = (node) => {
       for (; node; node = node.sibling) {
         const props = node.memoizedProps;
+        if (props && props.isRetained === true) continue;
         const view = props && props.viewState;
         if (view && typeof view.latitude === "number" && typeof props.onViewStateChange === "function") {
           found.push(props);
@@ -52,8 +55,22 @@ export default function ({ setStateValue }) {
     }
     before = text;
   };
-  const timer = setInterval(look, 300);
-  return () => clearInterval(timer);
+  let timer = 0, frame = 0;
+  const after = (frames) => {
+    frame = requestAnimationFrame(() => {
+      if (frames > 1) return after(frames - 1);
+      look();
+      wait();
+    });
+  };
+  const wait = () => {
+    timer = setTimeout(() => after(3), 250);
+  };
+  wait();
+  return () => {
+    clearTimeout(timer);
+    cancelAnimationFrame(frame);
+  };
 }
 """
 

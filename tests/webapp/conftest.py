@@ -128,8 +128,12 @@ class AppPage:
 
     @property
     def chart(self) -> Locator:
-        """The globe or the flat map."""
-        return self.page.get_by_test_id("stDeckGlJsonChart").last  # while the page changes there may be two
+        """The globe or the flat map.
+
+        While the page changes there may be two, and Streamlit keeps the one that was replaced as a hidden
+        element until a run of that part of the page has ended undisturbed.
+        """
+        return self.page.get_by_test_id("stDeckGlJsonChart").filter(visible=True).last
 
     def picture(self) -> bytes:
         """The chart as PNG; one that does not come is asked for again by `until`."""
@@ -247,11 +251,7 @@ class PageByName(AppPage):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, or a skip that says what is missing.
-
-    A new one for each module: without a graphics card, one that has drawn globes for others was seen to show
-    the next ones minutes late.
-    """
+    """Chromium, or a skip that says what is missing; a new one for each module."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium (Debian: apt install chromium)")
     with chromium() as running:
