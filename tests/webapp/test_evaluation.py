@@ -259,6 +259,11 @@ def test_a_path_is_asked_for_only_where_the_app_serves_this_machine(page, monkey
         (None, {"Host": "localhost:8501"}, False),
         ("localhost", {"Host": "example.org"}, False),
         ("localhost", {"Host": "localhost", "X-Forwarded-For": "10.0.0.1"}, False),
+        ("localhost", {"Host": "localhost:8501", "Origin": "http://localhost:8501"}, True),
+        ("localhost", {"Host": "localhost:8501", "Origin": "https://example.org"}, False),
+        ("localhost", {"Host": "localhost:8501", "Origin": "null"}, False),
+        ("localhost", {"Host": "localhost:8501", "Origin": "http://[::1"}, False),
+        ("localhost", {"Host": "[::1"}, False),
     ],
 )
 def test_whom_the_app_serves(monkeypatch, address, headers, local):
