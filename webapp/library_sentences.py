@@ -1,7 +1,8 @@
 """Sentences that geo_model writes in English, said in the visitor's language.
 
-Nothing here knows what a sentence means: it is compared with the texts of `library_wording`, and what stands
-in the places of their fields goes into the German text. A sentence that none of them fits stays as it is.
+Nothing here knows what a sentence means: it is compared with the texts of `library_wording` and
+`model_error_wording`, and what stands in the places of their fields goes into the German text. A sentence
+that none of them fits stays as it is.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ import string
 from functools import cache
 from itertools import chain
 
+from geo_model.cells import LEVELS
 from webapp import library_wording as words
+from webapp import model_error_wording as model_words
 from webapp.language import figures, language, tr
-from webapp.model_wording import ERRORS
 
 _SENTENCES = (
     *(*words.PHOTOS, *words.FORMATS, *words.REFUSALS, *words.ARCHIVES, *words.TABLES, *words.RUNS),
-    *ERRORS,
+    *model_words.ERRORS,
 )
 _WITHIN = {
     "axis": words.AXES,
     "formats": words.FORMATS,
+    "level": tuple(level.value for level in LEVELS),
+    "problem": (*model_words.SETTINGS, *model_words.PARTITIONINGS),
     "reason": _SENTENCES,
     "row": _SENTENCES,
     "where": words.POSITIONS,
@@ -36,9 +40,13 @@ def said(sentence: str) -> str:
 def _said(sentence: str, texts: tuple[str, ...]) -> str:
     fitting = ((text, fields_of(text, sentence)) for text in _longest_first(texts))
     for text, fields in fitting:
-        if fields is not None:
+        if fields is not None and ("problem" not in fields or _is_known(fields["problem"])):
             return tr(text, **{name: _field(name, value) for name, value in fields.items()})
     return sentence
+
+
+def _is_known(problem: str) -> bool:
+    return any(fields_of(text, problem) is not None for text in _WITHIN["problem"])
 
 
 def _field(name: str, value: str) -> str:

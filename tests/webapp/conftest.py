@@ -178,13 +178,9 @@ class LocatePage(AppPage):
     def choose(self, option: str) -> None:
         """Click on another level or view than the one on show, and wait until the chart has changed."""
         before = self.picture()
-        for _ in range(5):  # as people do on a busy machine, where a click is lost now and then
-            self.page.get_by_text(option, exact=True).click()
-            with contextlib.suppress(AssertionError):
-                self.until(lambda: self.picture() != before, "nothing", PATIENCE_MS // 5)
-                self.wait_for_globe()
-                return
-        raise AssertionError(f"{option} changes nothing")
+        self.page.get_by_text(option, exact=True).click()
+        self.until(lambda: self.picture() != before, f"{option} changes nothing")
+        self.wait_for_globe()
 
     def click_a_cell(self) -> None:
         """Find a cell by its tooltip, from the middle of the globe outwards, and click on it."""

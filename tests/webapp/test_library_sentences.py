@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import io
+import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import geo_model
 from geo_model.errors import GeoModelError
 from geo_model.images import read_image
+from geo_model.model_folder import read_model_folder
 from geo_model.photo_archive import ArchiveLimits, PhotoArchive
 from geo_model.photo_collection import PhotoCollection
 from geo_model.prediction_table import read_predictions
@@ -23,7 +26,10 @@ LIBRARY = Path(geo_model.__file__).parent
 MODULES = (
     *("photo_files", "images", "photo_archive", "archive_entries", "photo_collection"),
     *("truth", "prediction_table"),
+    *("geoclip_parts", "geoclip_download", "geoclip_gallery", "geoclip_model", "network"),
 )
+IN_MODELS = ("model_folder", "decoding", "crops", "partition_csv")
+"""Modules whose sentences stand in that on the model folder."""
 NOT_SHOWN = (
     # Errors in how the library is called, and three whose text the archive's reader replaces by a sentence.
     *("a photo is bytes, a path or", "the stream gives text, not bytes"),
@@ -161,6 +167,54 @@ def test_every_sentence_that_can_be_raised_has_a_german_one(module):
     sentences = [text for text in raised(module) if not any(part in text for part in NOT_SHOWN)]
     assert sentences
     assert not [text for text in sentences if said(filled.get(text, text)) == filled.get(text, text)]
+
+
+@pytest.mark.parametrize("module", IN_MODELS)
+def test_every_problem_of_a_model_folder_has_a_german_sentence(module):
+    other = ("; export with the partitionings", "; train longer", "VALUE: VALUE.")  # when a folder is written
+    problems = [
+        text.rstrip(".")
+        for text in raised(module)
+        if said(text) == text and text != "VALUE." and not any(part in text for part in other)
+    ]
+    assert problems
+    for text in problems:
+        filled = text.replace("degreesVALUE", "degrees")
+        filled = filled.replace("crop rule: VALUE; the keys", "crop rule: missing key VALUE; the keys")
+        sentence = f"/m/model.json: {filled}; get the model folder again."
+        if module == "partition_csv":
+            sentence = f"{filled}."
+        assert filled not in said(sentence)
+        assert said(sentence) != sentence
+
+
+def test_real_errors_of_model_folders_in_german(tiny_model_folder, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model_folder, folder)
+    settings = json.loads((folder / "model.json").read_text())
+
+    def says(name: str, content: str) -> str:
+        kept = (folder / name).read_text()
+        (folder / name).write_text(content)
+        with pytest.raises(GeoModelError) as caught:
+            read_model_folder(folder)
+        (folder / name).write_text(kept)
+        return said(str(caught.value)).removeprefix(f"{folder}/")
+
+    again = "; besorgen Sie den Modellordner noch einmal."
+    assert says("model.json", "[]") == f"model.json: darin ist kein JSON-Objekt{again}"
+    assert says("model.json", json.dumps({**settings, "what": 1})) == (
+        f"model.json: der Schlüssel 'what' ist unbekannt{again}"
+    )
+    assert says("model.json", "{").startswith("model.json: Der Modellordner ist nicht brauchbar (Expecting")
+    header, first, *rest = (folder / "fine.csv").read_text().splitlines()
+    no_cell = first.replace(first.split(",")[1], "zz")
+    assert says("fine.csv", "\n".join([header, no_cell, *rest])) == (
+        "fine.csv, Zeile 2: hex_id 'zz' ist kein Token einer S2-Zelle."
+    )
+    assert says("fine.csv", "\n".join([header, first])).startswith(
+        "fine.csv: Darin sind 1 Zellen, und model.json nennt 320;"
+    )
 
 
 def test_what_is_not_known_stays_and_values_are_not_translated():
