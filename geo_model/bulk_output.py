@@ -29,7 +29,7 @@ from typing import IO, Any
 from geo_model.bulk_formats import other_settings, row_names, write_parquet
 from geo_model.bulk_names import SeenNames, name_key
 from geo_model.bulk_places import put, unfinished_folder
-from geo_model.errors import GeoModelError
+from geo_model.errors import GeoModelError, reason_of
 from geo_model.exports import csv_line
 from geo_model.files import check_writable
 from geo_model.images import photo_name
@@ -275,7 +275,7 @@ class _Explained:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         if isinstance(error, OSError):
-            why = (error.strerror or str(error)).lower()
+            why = reason_of(error)
             raise GeoModelError(
                 f"{self.folder} cannot be written ({why}); put that right and give --resume to go on."
             ) from error

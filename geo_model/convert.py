@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from geo_model.cells import LEVELS, Hierarchy, Level, Partitioning
 from geo_model.converted_weights import converted_weights
 from geo_model.crops import CropRule
-from geo_model.errors import CheckpointError, GeoModelError
+from geo_model.errors import CheckpointError, GeoModelError, reason_of
 from geo_model.hyper_parameters import HyperParameters, read_hyper_parameters, shown_value
 
 if TYPE_CHECKING:
@@ -107,18 +107,14 @@ def convert(
         out.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".converted-", dir=out.parent))
     except OSError as error:
-        raise CheckpointError(
-            f"{out} cannot be written: {(error.strerror or str(error)).lower()}."
-        ) from error
+        raise CheckpointError(f"{out} cannot be written: {reason_of(error)}.") from error
     try:
         write_model_folder(part / "model", spec, hierarchy, weights, model_card(spec, out), stored)
         if out.exists():
             out.rmdir()
         (part / "model").rename(out)
     except OSError as error:
-        raise CheckpointError(
-            f"{out} cannot be written: {(error.strerror or str(error)).lower()}."
-        ) from error
+        raise CheckpointError(f"{out} cannot be written: {reason_of(error)}.") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return spec

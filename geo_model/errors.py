@@ -35,3 +35,8 @@ class CheckpointError(GeoModelError):
 
 class ActivationMapError(GeoModelError):
     """A network of which there is no map of what in a photo mattered."""
+
+
+def reason_of(error: Exception) -> str:
+    """What the system, or else the error itself, says was wrong, as a part of a sentence."""
+    return (getattr(error, "strerror", None) or str(error)).lower()

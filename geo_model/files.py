@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from geo_model.errors import GeoModelError
+from geo_model.errors import GeoModelError, reason_of
 
 
 @contextlib.contextmanager
@@ -37,7 +37,7 @@ def replaced_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(prefix=".written-", suffix=".part", dir=target.parent)
     except OSError as error:
-        raise GeoModelError(f"{target} cannot be written: {_reason(error)}") from error
+        raise GeoModelError(f"{target} cannot be written: {reason_of(error)}") from error
     os.close(handle)
     part = Path(name)
     try:
@@ -45,7 +45,7 @@ def replaced_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.chmod(0o666 & ~_umask())  # a temporary file is private, the result is an ordinary one
         part.replace(target)
     except OSError as error:
-        raise GeoModelError(f"{target} cannot be written: {_reason(error)}") from error
+        raise GeoModelError(f"{target} cannot be written: {reason_of(error)}") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -69,10 +69,6 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise GeoModelError(f"{target} cannot be written: there is no folder {target.parent}; make it first")
     if not os.access(target.parent, os.W_OK):
         raise GeoModelError(f"{target} cannot be written: the folder {target.parent} is read-only")
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _umask() -> int:

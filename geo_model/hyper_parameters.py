@@ -7,7 +7,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from geo_model.cells import LEVELS, Level
-from geo_model.errors import CheckpointError
+from geo_model.errors import CheckpointError, reason_of
 
 ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 """timm's networks of these names have the layers, and the names of the weights, of torchvision's."""
@@ -41,7 +41,7 @@ def read_hyper_parameters(path: Path) -> HyperParameters:
     try:
         values = yaml.safe_load(path.read_bytes())
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        raise CheckpointError(f"{path} cannot be read: {reason_of(error)}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else f"{path}"

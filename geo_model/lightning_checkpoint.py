@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geo_model.errors import CheckpointError
+from geo_model.errors import CheckpointError, reason_of
 from geo_model.pickle_types import check_sums, types_named_in
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def read_lightning_checkpoint(path: Path) -> LightningCheckpoint:
             warnings.simplefilter("ignore")  # about other protocols; what cannot be read is said below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        raise CheckpointError(f"{path} cannot be read: {reason_of(error)}.") from error
     except Exception as error:  # a damaged or hostile file can raise nearly anything
         named = _NAMED_TYPE.search(str(error))
         # Pickles of other protocols than torch's are refused before any type is named.

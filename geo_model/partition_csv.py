@@ -13,7 +13,7 @@ import numpy as np
 
 from geo_model import cell_geometry, s2
 from geo_model.cells import Partitioning, overlapping_pair
-from geo_model.errors import PartitioningError
+from geo_model.errors import PartitioningError, reason_of
 from geo_model.files import replaced_when_written
 from geo_model.sphere import great_circle_km
 
@@ -92,7 +92,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise PartitioningError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise PartitioningError(f"{path} cannot be read: {reason_of(error)}") from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise PartitioningError(f"{path}, line {line}: not UTF-8 text; is this a partition CSV?") from error

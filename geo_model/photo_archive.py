@@ -30,7 +30,7 @@ from geo_model.archive_entries import (
     zip_contents,
     zip_entries,
 )
-from geo_model.errors import TableError
+from geo_model.errors import TableError, reason_of
 from geo_model.photo_collection import SourcePhoto, is_photo_name, read_annotation
 from geo_model.photo_files import PHOTO_SUFFIXES, Limits, photo_name, shown_name
 from geo_model.truth import Coordinate
@@ -148,7 +148,7 @@ class PhotoArchive:
         try:
             return Path(self.source).open("rb")
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             raise TableError(f"{self.name} cannot be read: {reason}; check the path.") from error
 
     def _begins_as_zip(self) -> bool:

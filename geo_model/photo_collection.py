@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from geo_model.archive_tar import tar_files
-from geo_model.errors import PhotoError, TableError
+from geo_model.errors import PhotoError, TableError, reason_of
 from geo_model.images import PHOTO_SUFFIXES, Limits, photo_name
 from geo_model.truth import Coordinate, degrees_of
 
@@ -90,7 +90,7 @@ def find_photos(
 
 def not_listed(folder: str, error: OSError) -> str:
     """A sentence on a folder that the system does not list."""
-    why = (error.strerror or str(error)).lower()
+    why = reason_of(error)
     return f"{photo_name(folder)}: the folder cannot be listed ({why}); check its permissions."
 
 

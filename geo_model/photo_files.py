@@ -27,7 +27,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from geo_model.errors import PhotoError
+from geo_model.errors import PhotoError, reason_of
 
 PhotoSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 """What holds an encoded photo: its bytes, the path of its file, or a stream opened in binary mode."""
@@ -170,7 +170,7 @@ def _read_file(path: str | os.PathLike[str], shown: str, limits: Limits) -> byte
         if isinstance(error, IsADirectoryError | PermissionError) and Path(path).is_dir():
             # Windows reports a folder as a lack of permission.
             raise PhotoError(f"{shown}: this is a folder; give the path of a photo.") from None
-        why = (getattr(error, "strerror", None) or str(error)).lower()
+        why = reason_of(error)
         raise PhotoError(f"{shown}: the file cannot be read ({why}); check the path.") from None
 
 

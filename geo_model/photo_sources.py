@@ -17,7 +17,7 @@ from itertools import islice
 from typing import BinaryIO, TypeAlias
 
 from geo_model.archive_members import Member, is_archive_name, members, read_member
-from geo_model.errors import GeoModelError, PhotoError
+from geo_model.errors import GeoModelError, PhotoError, reason_of
 from geo_model.images import Limits, photo_name
 from geo_model.photo_collection import find_photos, is_photo_name, not_listed
 
@@ -157,7 +157,7 @@ class PhotoSources:
         except GeoModelError as error:
             sentence = str(error)
         except (OSError, UnicodeDecodeError, ValueError) as error:
-            why = (getattr(error, "strerror", None) or str(error)).lower()
+            why = reason_of(error)
             sentence = f"{photo_name(argument)}: it cannot be read ({photo_name(why)}); check the path."
         else:
             return

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from geo_model.errors import TableError
+from geo_model.errors import TableError, reason_of
 from geo_model.images import photo_name
 
 Coordinate = tuple[float, float]
@@ -92,7 +92,7 @@ def csv_rows(
             for cells in reader:
                 yield reader.line_num, cells
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise TableError(f"{name} cannot be read: {reason}; give the path of a CSV file.") from error
     except UnicodeDecodeError as error:
         raise TableError(f"{name}: it is not UTF-8 text; save the table as CSV in UTF-8.") from error

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from geo_model.errors import GeoModelError, TableError
+from geo_model.errors import GeoModelError, TableError, reason_of
 from geo_model.evaluation import Report
 from geo_model.exports import csv_line
 from geo_model.files import check_writable, replaced_when_written
@@ -69,7 +69,7 @@ def check_out(folder: Path, keys: Sequence[str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise GeoModelError(f"{folder} cannot be made: {reason}; give another folder as --out.") from error
     for name in (FIGURES, *(f"{key}.{ending}" for key in keys for ending in ("csv", "json"))):
         check_writable(folder / name)

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Generator
 from typing import Protocol
 
-from geo_model.errors import GeoModelError
+from geo_model.errors import GeoModelError, reason_of
 from train.hosts import host_of
 from train.http_rules import RedirectError, retry_after_s, strict_opener
 
@@ -67,7 +67,7 @@ class FileSource:
             raise self._error(error) from error
 
     def _error(self, error: OSError) -> GeoModelError:
-        return GeoModelError(f"{self.name} cannot be read: {(error.strerror or str(error)).lower()}")
+        return GeoModelError(f"{self.name} cannot be read: {reason_of(error)}")
 
 
 class _Passing(Exception):

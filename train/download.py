@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from geo_model.errors import GeoModelError
+from geo_model.errors import GeoModelError, reason_of
 from train.download_fetch import check_reachable
 from train.download_plan import (
     Plan,
@@ -136,7 +136,7 @@ def download(
     except BlockingIOError:
         raise GeoModelError(f"{out}: another download is at work in this folder; let it end first") from None
     except OSError as error:
-        raise GeoModelError(f"{out}: {(error.strerror or str(error)).lower()}") from error
+        raise GeoModelError(f"{out}: {reason_of(error)}") from error
 
 
 def close_gaps(folder: Path) -> None:

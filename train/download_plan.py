@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from geo_model.errors import GeoModelError, TableError
+from geo_model.errors import GeoModelError, TableError, reason_of
 from geo_model.files import replaced_when_written
 from train.download_addresses import (
     MULTIMEDIA_COMMONS,
@@ -193,7 +193,7 @@ def digest(table: Path) -> str:
                 sha256.update(part)
             return sha256.hexdigest()
     except OSError as error:
-        raise TableError(f"{table} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise TableError(f"{table} cannot be read: {reason_of(error)}") from error
 
 
 def rounds(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geo_model.cells import LEVELS, Hierarchy
-from geo_model.errors import ConfigError
+from geo_model.errors import ConfigError, reason_of
 from train.assign import COLUMNS
 from train.photo_ids import PhotoIds
 from train.photo_index import PhotoIndex
@@ -122,7 +122,7 @@ def _rows(path: str, numbers: array[int]) -> Iterator[str]:
                     ) from None
                 yield photo_id
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise ConfigError(f"data.labels: {path} cannot be read ({reason}); check the path.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"data.labels: {path} is not a UTF-8 CSV ({error}); make it anew.") from error

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geo_model.errors import GeoModelError, TableError
+from geo_model.errors import GeoModelError, TableError, reason_of
 from geo_model.files import replaced_when_written
 from train.journal import Journal
 from train.jpeg_to_keep import DAMAGED, jpeg_to_keep
@@ -112,7 +112,7 @@ def import_shards(
         if not journal_path.exists() and next(out.glob("*.tar"), None) is not None:
             raise GeoModelError(f"{out} holds other tars already; give a folder that is empty or not there")
     except OSError as error:
-        raise GeoModelError(f"{out} cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise GeoModelError(f"{out} cannot be written: {reason_of(error)}") from error
     refusal = (
         f"{out} was begun with another table or other labels; give these again, or another folder with --out"
     )
@@ -281,7 +281,7 @@ class _Import:
         except BrokenShardError as error:
             defects.append((position, "", f"{BROKEN}: {error}"))
         except OSError as error:
-            raise _UnreadableError((error.strerror or str(error)).lower()) from error
+            raise _UnreadableError(reason_of(error)) from error
 
     def _annotation(self, row: int) -> dict[str, Any]:
         annotation: dict[str, Any] = {

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from geo_model.errors import GeoModelError
+from geo_model.errors import GeoModelError, reason_of
 
 try:
     import fcntl
@@ -138,4 +138,4 @@ class Journal:
         return (state, rows) if isinstance(state, dict) else None
 
     def _error(self, error: OSError) -> GeoModelError:
-        return GeoModelError(f"{self.path} cannot be written: {(error.strerror or str(error)).lower()}")
+        return GeoModelError(f"{self.path} cannot be written: {reason_of(error)}")

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from geo_model.errors import TableError
+from geo_model.errors import TableError, reason_of
 from train.photo_ids import PhotoIds
 
 NOT_GIVEN = -2
@@ -70,7 +70,7 @@ def read_label_mapping(
                     if progress and size:
                         progress(file.tell() / size)
     except OSError as error:
-        raise TableError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise TableError(f"{path} cannot be read: {reason_of(error)}") from error
     except (ijson.JSONError, ValueError, OverflowError) as error:
         raise TableError(
             f"{path}: after entry {count:,} it is not JSON any more ({_reason(error)}); get it again"

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
-from geo_model.errors import PhotoError
+from geo_model.errors import PhotoError, reason_of
 
 _MOST = 4096
 _WITHOUT_LIMITS = 256
@@ -42,7 +42,7 @@ class OpenTars:
             file.seek(offset)
             return file.read(size)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             raise PhotoError(f"{self._paths[tar]}: it cannot be read any more ({reason}).") from error
 
     def _file(self, tar: int) -> BinaryIO:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from geo_model.errors import GeoModelError
+from geo_model.errors import GeoModelError, reason_of
 
 
 class PhotoTar:
@@ -81,4 +81,4 @@ class PhotoTar:
             raise self._error(failure) from failure
 
     def _error(self, error: OSError) -> GeoModelError:
-        return GeoModelError(f"{self.path} cannot be written: {(error.strerror or str(error)).lower()}")
+        return GeoModelError(f"{self.path} cannot be written: {reason_of(error)}")

@@ -19,7 +19,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from geo_model.errors import TableError
+from geo_model.errors import TableError, reason_of
 from train.csv_records import BrokenRecord, read_records
 from train.photo_ids import PhotoIds
 
@@ -192,7 +192,7 @@ def scan_table(
                 if progress and size and not len(latitudes) % _ROWS_PER_REPORT:
                     progress(raw.tell() / size)
     except OSError as error:
-        raise TableError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise TableError(f"{path} cannot be read: {reason_of(error)}") from error
     ids = None if id_at is None else PhotoIds(bytes(block), np.array(ends, dtype=np.int64))
     del block, ends
     return Scan(

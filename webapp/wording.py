@@ -13,6 +13,7 @@ from functools import cache
 from typing import Literal
 
 from geo_model import terminal
+from geo_model.errors import reason_of
 from geo_model.photo_files import shown_name
 from geo_model.places import AT_PLACE_KM, Place
 from webapp.language import figures, language, tr
@@ -163,7 +164,7 @@ def as_code(text: str) -> str:
 
 def cannot_be_read(name: str, error: Exception) -> str:
     """A sentence on a path that the system does not take, in English, for `library_sentences.said`."""
-    why = (getattr(error, "strerror", None) or str(error)).rstrip(".").lower()
+    why = reason_of(error).rstrip(".")
     return f"{shown_name(name)} cannot be read: {why}; check the path."
 
 
