@@ -139,11 +139,11 @@ class AppPage:
         """The chart as PNG; one that does not come is asked for again by `until`."""
         return self.chart.screenshot(timeout=PATIENCE_MS / 10)
 
-    def until(self, condition: Callable[[], bool], failure: str, patience_ms: int = PATIENCE_MS) -> None:
+    def until(self, condition: Callable[[], bool], failure: str) -> None:
         """Wait until something is so."""
         from playwright.sync_api import Error
 
-        end = time.monotonic() + patience_ms / 1000
+        end = time.monotonic() + PATIENCE_MS / 1000
         while time.monotonic() < end:
             # While Streamlit puts a new chart in the old one's place, there is none to take a picture of.
             with contextlib.suppress(Error):
@@ -245,9 +245,9 @@ class PageByName(AppPage):
             super().wait_for_globe()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium, or a skip that says what is missing; a new one for each module."""
+    """Chromium, or a skip that says what is missing."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium (Debian: apt install chromium)")
     with chromium() as running:
