@@ -83,7 +83,7 @@ class EvaluationRun(BackgroundWork):
         wanted: As for `BackgroundWork`.
 
     Attributes:
-        key: Names the run.
+        key: Names the run, and the set of predictions that it makes.
         unreadable: Sentence for each photo that could not be read, by id.
         without_truth: Ids of photos whose place is not known; they are not located.
         repeated: Ids of photos left out because another one has the truth of the same file name.
@@ -97,7 +97,7 @@ class EvaluationRun(BackgroundWork):
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(wanted)
-        self.key = uuid4().hex[:12]
+        self.key = f"run-{uuid4().hex[:12]}"
         self.model = model
         self.photos = photos
         self.unreadable: dict[str, str] = {}

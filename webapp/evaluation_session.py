@@ -104,14 +104,14 @@ class EvaluationSession:
             self.chosen = None
         self.tables = [entry for entry in self.tables if entry.key != key]
         for _, run in self.runs:
-            if _run_key(run) == key:
+            if run.key == key:
                 run.cancel()
                 self._run_sets.pop(run.key, None)
-        self.runs = [(name, run) for name, run in self.runs if _run_key(run) != key]
+        self.runs = [(name, run) for name, run in self.runs if run.key != key]
 
     def run_of(self, entry: PredictionSet) -> EvaluationRun | None:
         """The run that made a set of predictions, if one did."""
-        return next((run for _, run in self.runs if _run_key(run) == entry.key), None)
+        return next((run for _, run in self.runs if run.key == entry.key), None)
 
     def open_card(self, key: str, row: int) -> None:
         """Open the card of a photo of a set, chosen elsewhere than on the globe."""
@@ -153,7 +153,7 @@ class EvaluationSession:
             f"{name}.csv", photo_ids, measured.truth, measured.points, (), unreadable, credits
         )
         answer = words.ANSWER_GALLERY if run.model.spec.name == GEOCLIP else words.ANSWER_HIERARCHY
-        made = PredictionSet(_run_key(run), name, words.RUN_NOTE, table, measured, answer)
+        made = PredictionSet(run.key, name, words.RUN_NOTE, table, measured, answer)
         self._run_sets[run.key] = (done, made)
         return made
 
@@ -161,7 +161,3 @@ class EvaluationSession:
 def evaluation_session() -> EvaluationSession:
     """This visitor's state."""
     return st.session_state.setdefault("evaluation", EvaluationSession())
-
-
-def _run_key(run: EvaluationRun) -> str:
-    return f"run-{run.key}"

@@ -71,9 +71,7 @@ def _evaluated() -> Iterator[Challenge]:
         )[:MOST_OF_A_RUN]:
             name = shown_name(photo_id, longest=60)
             read = partial(run.photos.read, photo_id)
-            yield Challenge(
-                f"run-{run.key}-{photo_id}", name, read, (truth[0], truth[1]), (point[0], point[1])
-            )
+            yield Challenge(f"{run.key}-{photo_id}", name, read, (truth[0], truth[1]), (point[0], point[1]))
 
 
 def _samples() -> Iterator[Challenge]:

@@ -17,7 +17,7 @@ from webapp.library_sentences import said
 from webapp.preparation import NotReadyError
 from webapp.serving import serves_this_machine_only
 from webapp.session import CHOSEN_MODEL, model_key, session, the_model
-from webapp.wording import cannot_be_read, literal, named_apart
+from webapp.wording import PATH_REFUSALS, cannot_be_read, literal, named_apart
 
 _CHOICE, _FOLDER, _REFUSED = "model-choice", "model-folder", "model-refused"
 
@@ -107,7 +107,7 @@ def show_model_choice() -> None:
             if folder and serves_this_machine_only():
                 try:
                     take_model(str(Path(folder).expanduser()))
-                except (OSError, RuntimeError, ValueError) as error:  # too long, of a user who is none, ...
+                except PATH_REFUSALS as error:
                     st.session_state[_REFUSED] = cannot_be_read(folder, error)
 
         st.text_input(

@@ -24,7 +24,7 @@ from webapp.serving import serves_this_machine_only
 from webapp.session import session_watch
 from webapp.upload_field import show_upload_field
 from webapp.warning_list import show_warning
-from webapp.wording import as_code, cannot_be_read, count, literal, named_apart
+from webapp.wording import PATH_REFUSALS, as_code, cannot_be_read, count, literal, named_apart
 
 MAX_ARCHIVE_MB = 1024
 """Largest archive that a visitor can upload; it lies in memory while the page is open."""
@@ -103,7 +103,7 @@ def _read(state: EvaluationSession, source: bytes | Path | None, name: str) -> N
         state.photos = PhotosToRun(source.expanduser() if isinstance(source, Path) else source, name)
     except GeoModelError as error:
         state.photos_error = str(error)
-    except (OSError, RuntimeError, ValueError) as error:  # a path too long, of a user who is none, ...
+    except PATH_REFUSALS as error:
         state.photos_error = cannot_be_read(name, error)
 
 

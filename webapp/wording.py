@@ -162,6 +162,10 @@ def as_code(text: str) -> str:
     return f"{fence} {text} {fence}" if runs else f"{fence}{text}{fence}"
 
 
+PATH_REFUSALS = (OSError, RuntimeError, ValueError)
+"""What a path can raise that is too long, names a user who is none, or holds a null byte."""
+
+
 def cannot_be_read(name: str, error: Exception) -> str:
     """A sentence on a path that the system does not take, in English, for `library_sentences.said`."""
     why = reason_of(error).rstrip(".")
